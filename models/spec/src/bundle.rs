@@ -1,0 +1,24 @@
+//! The bundle that travels: a folder with graphs, tokenizer, preprocessing and a manifest that
+//! vouches for every file in it.
+
+mod manifest;
+mod read;
+mod write;
+
+pub use manifest::{Artifact, DimSpec, Manifest, Measured, Parity, Provenance, SCHEMA_VERSION, TensorSpec};
+pub use read::{Bundle, BundleError};
+pub use write::{BundleWriter, sha256_file};
+
+/// File names with a fixed meaning inside a bundle.
+pub mod names {
+    /// The manifest.
+    pub const MANIFEST: &str = "manifest.json";
+    /// The architecture.
+    pub const CONFIG: &str = "config.json";
+    /// The tokenizer, in `tokenizers` format. Absent from a bundle exported without one.
+    pub const TOKENIZER: &str = "tokenizer.json";
+    /// How pixels are made.
+    pub const PREPROCESSOR: &str = "preprocessor_config.json";
+    /// The folder of graphs.
+    pub const GRAPHS: &str = "onnx";
+}

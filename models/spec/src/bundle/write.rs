@@ -1,0 +1,133 @@
+//! Writing a bundle: files first, the manifest last, the whole under a temporary name until it is complete.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::manifest::Manifest;
+use super::names;
+use super::read::BundleError;
+
+/// SHA-256 of a file, in lower-case hex.
+///
+/// # Errors
+/// If the file cannot be read.
+pub fn sha256_file(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => break,
+            n => hasher.update(&buffer[..n]),
+        }
+    }
+    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Collects the files of a bundle in a folder beside the destination, which appears only when
+/// [`BundleWriter::finish`] has written the manifest. Dropped earlier, it leaves nothing behind.
+#[derive(Debug)]
+pub struct BundleWriter {
+    destination: PathBuf,
+    staging: PathBuf,
+    finished: bool,
+}
+
+impl BundleWriter {
+    /// Starts a bundle that will lie at `destination`, which must not exist or be an empty folder.
+    ///
+    /// # Errors
+    /// If the destination is taken or its parent cannot be written.
+    pub fn create(destination: impl AsRef<Path>) -> Result<Self, BundleError> {
+        let destination = destination.as_ref().to_owned();
+        let io = |path: &Path| {
+            let path = path.to_owned();
+            move |source| BundleError::Io { path, source }
+        };
+        let taken = match fs::read_dir(&destination) {
+            Ok(mut entries) => entries.next().is_some(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(error) => return Err(io(&destination)(error)),
+        };
+        if taken {
+            return Err(BundleError::NotABundle {
+                path: destination,
+                reason: "the folder is not empty; give a new or an empty folder for the bundle".to_owned(),
+            });
+        }
+        let name = destination.file_name().map_or_else(|| "bundle".into(), |n| n.to_string_lossy().into_owned());
+        let parent = match destination.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        fs::create_dir_all(&parent).map_err(io(&parent))?;
+        let staging = parent.join(format!(".{name}.{}.tmp", std::process::id()));
+        fs::create_dir_all(staging.join(names::GRAPHS)).map_err(io(&staging))?;
+        Ok(Self { destination, staging, finished: false })
+    }
+
+    /// Where to write the file that will lie at `relative` inside the bundle.
+    pub fn path(&self, relative: &str) -> PathBuf {
+        self.staging.join(relative)
+    }
+
+    /// Writes a small file of the bundle.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write(&self, relative: &str, contents: impl AsRef<[u8]>) -> Result<(), BundleError> {
+        let path = self.path(relative);
+        fs::write(&path, contents).map_err(|source| BundleError::Io { path, source })
+    }
+
+    /// Digests every file, writes the manifest and moves the bundle to its place. `manifest.files` is filled in here.
+    ///
+    /// # Errors
+    /// If a file cannot be read or the folder cannot be moved.
+    pub fn finish(mut self, mut manifest: Manifest) -> Result<Manifest, BundleError> {
+        manifest.files.clear();
+        self.digest_folder("", &mut manifest)?;
+        let mut text = serde_json::to_string_pretty(&manifest).expect("a struct of plain fields is JSON");
+        text.push('\n');
+        self.write(names::MANIFEST, text)?;
+        if self.destination.is_dir() {
+            fs::remove_dir(&self.destination)
+                .map_err(|source| BundleError::Io { path: self.destination.clone(), source })?;
+        }
+        fs::rename(&self.staging, &self.destination)
+            .map_err(|source| BundleError::Io { path: self.destination.clone(), source })?;
+        self.finished = true;
+        Ok(manifest)
+    }
+
+    fn digest_folder(&self, relative: &str, manifest: &mut Manifest) -> Result<(), BundleError> {
+        let folder = self.staging.join(relative);
+        let io = |path: &Path| {
+            let path = path.to_owned();
+            move |source| BundleError::Io { path, source }
+        };
+        for entry in fs::read_dir(&folder).map_err(io(&folder))? {
+            let entry = entry.map_err(io(&folder))?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let below = if relative.is_empty() { name } else { format!("{relative}/{name}") };
+            if entry.path().is_dir() {
+                self.digest_folder(&below, manifest)?;
+            } else {
+                let digest = sha256_file(&entry.path()).map_err(io(&entry.path()))?;
+                manifest.files.insert(below, digest);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for BundleWriter {
+    fn drop(&mut self) {
+        if !self.finished {
+            let _ = fs::remove_dir_all(&self.staging);
+        }
+    }
+}
