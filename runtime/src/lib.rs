@@ -1,1 +1,9 @@
-//! Placeholder.
+//! Runs MBSD bundles: engines and sessions ([`engine`]), tensors in files ([`tensors`]), a look into graph files
+//! ([`onnx`]) and jobs over product files ([`job`]). The program `mbsd` is made of these.
+//!
+//! Nothing here trains or compiles: the crate depends on neither Burn nor Python, and builds without a network.
+
+pub mod engine;
+pub mod job;
+pub mod onnx;
+pub mod tensors;

@@ -1,1 +1,56 @@
-fn main() {}
+//! The project's own commands: `cargo xtask demo`, `cargo xtask test` and `cargo xtask onnxruntime`.
+
+mod catalogue;
+mod check;
+mod onnxruntime;
+mod report;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use workspace::Workspace;
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "The project's own commands", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check everything that CI checks
+    Test,
+    /// Fetch the ONNX Runtime library into target/onnxruntime (the other commands do so too)
+    Onnxruntime,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    let workspace = Workspace::find()?;
+    match command {
+        Command::Test => check::run(&workspace),
+        Command::Onnxruntime => {
+            let library = onnxruntime::ensure(&workspace)?;
+            println!(
+                "ONNX Runtime {} from {}: {}",
+                library.version,
+                library.source,
+                workspace.shown(&library.path(&workspace))
+            );
+            Ok(())
+        }
+    }
+}

@@ -1,1 +1,26 @@
-//! Placeholder.
+//! Products in: one reader over Parquet, JSON Lines, CSV and TSV, with images from files or embedded.
+//!
+//! [`Products`] yields one item a row, in the order of the file. A row that cannot be used (broken JSON, invalid
+//! UTF-8, a field of the wrong type, a second row of the same id) is an item of its own, a [`BadRow`], and the rows
+//! after it follow. Only what concerns the whole file, such as a missing column, is a [`ReadError`].
+//!
+//! Nothing here decodes pixels or tokenizes; image files are read when [`ImageSource::read`] is called, so a thread
+//! that walks the rows is never held up by them. Local files only, no network.
+
+mod cell;
+mod delimited;
+mod error;
+mod image;
+mod jsonl;
+mod pairs;
+mod parquet;
+mod product;
+mod table;
+mod tags;
+
+pub use cell::{Column, ColumnType};
+pub use error::{BadRow, ReadError};
+pub use image::{ImageFolder, ImageSource};
+pub use pairs::{Pair, PairOptions, Pairs};
+pub use product::{DuplicateIds, Keep, Product, ProductOptions, Products};
+pub use tags::{read_tags, truth};

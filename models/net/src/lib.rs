@@ -1,1 +1,17 @@
-//! Placeholder.
+//! MBSD as Burn modules, and the names its weights have elsewhere.
+//!
+//! This is the only description of the architecture (`docs/architecture.md`): training differentiates
+//! it, and the exporter captures it. Field paths become the names of exported nodes
+//! (`encoder.layer.3.attention.query`). Uses `burn` and `mbsd-spec`; knows no data set and no engine.
+
+pub mod encoder;
+pub mod image;
+mod initial;
+pub mod model;
+pub mod text;
+pub mod weights;
+
+pub use image::ImageInput;
+pub use model::{Encoded, Head, Mbsd};
+pub use text::TextInput;
+pub use weights::{WeightsError, WeightsReport, load, load_encoder, save};

@@ -56,8 +56,6 @@ macro_rules! named {
         }
     };
 }
-pub(crate) use named;
-
 named! {
     /// What a trained model answers.
     Task, "task":

@@ -33,9 +33,14 @@ pub struct ShapeError {
     given: usize,
 }
 
+impl ShapeError {
+    pub(crate) fn new(shape: &[usize], given: usize) -> Self {
+        Self { shape: shape.to_vec(), expected: shape.iter().product(), given }
+    }
+}
+
 fn check(shape: &[usize], given: usize) -> Result<(), ShapeError> {
-    let expected = shape.iter().product();
-    if expected == given { Ok(()) } else { Err(ShapeError { shape: shape.to_vec(), expected, given }) }
+    if shape.iter().product::<usize>() == given { Ok(()) } else { Err(ShapeError::new(shape, given)) }
 }
 
 impl Tensor {

@@ -65,6 +65,12 @@ impl BundleWriter {
         };
         fs::create_dir_all(&parent).map_err(io(&parent))?;
         let staging = parent.join(format!(".{name}.{}.tmp", std::process::id()));
+        // An interrupted run under the same process id, as in a container, may have left files here.
+        if let Err(error) = fs::remove_dir_all(&staging)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(io(&staging)(error));
+        }
         fs::create_dir_all(staging.join(names::GRAPHS)).map_err(io(&staging))?;
         Ok(Self { destination, staging, finished: false })
     }

@@ -1,0 +1,363 @@
+//! Records a Burn module's forward at several sizes.
+//!
+//! The module's parameters are replaced by placeholders on the capture device, so that a trace costs no
+//! memory for weights; their values are read from the module itself when the graph is written.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{Bool, DType as BurnDType, Device, Int, Tensor, TensorData};
+use burn_capture::{CaptureBackend, CapturedGraph, TensorId};
+
+use crate::dims::MAX_SYMBOLS;
+use crate::error::ExportError;
+use crate::graph::{DType, Weight};
+
+/// An extent of an input: fixed, or a named size that other inputs may share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Extent {
+    /// Always this.
+    Fixed(usize),
+    /// Whatever the caller sends.
+    Symbol {
+        /// The size's name.
+        name: String,
+        /// The largest size the forward can take, where there is one (a position table).
+        max: Option<usize>,
+    },
+}
+
+impl Extent {
+    /// A named size.
+    pub fn symbol(name: &str) -> Self {
+        Self::Symbol { name: name.to_owned(), max: None }
+    }
+
+    /// A named size the forward can take only up to `max`.
+    pub fn symbol_up_to(name: &str, max: usize) -> Self {
+        Self::Symbol { name: name.to_owned(), max: Some(max) }
+    }
+}
+
+impl From<usize> for Extent {
+    fn from(value: usize) -> Self {
+        Self::Fixed(value)
+    }
+}
+
+impl From<&str> for Extent {
+    fn from(name: &str) -> Self {
+        Self::symbol(name)
+    }
+}
+
+/// Name, type and extents of a graph input.
+#[derive(Debug, Clone)]
+pub struct InputSpec {
+    pub(crate) name: String,
+    pub(crate) dtype: DType,
+    pub(crate) shape: Vec<Extent>,
+}
+
+/// A declared output of the forward.
+pub struct Output {
+    name: String,
+    id: Result<TensorId, String>,
+}
+
+/// Tensor types that can be a graph output.
+pub trait OutputTensor {
+    /// The capture id of the tensor.
+    #[doc(hidden)]
+    fn capture_id(self) -> Result<TensorId, String>;
+}
+
+macro_rules! output_tensor {
+    ($($kind:ty),*) => {$(
+        impl<const D: usize> OutputTensor for Tensor<D, $kind> {
+            fn capture_id(self) -> Result<TensorId, String> {
+                self.try_into_primitive::<CaptureBackend>().map(|t| t.id()).map_err(|e| format!("{e:?}"))
+            }
+        }
+    )*};
+}
+output_tensor!(burn::tensor::Float, Int, Bool);
+
+impl Output {
+    /// Declares `tensor` as the output `name`.
+    pub fn new(name: &str, tensor: impl OutputTensor) -> Self {
+        Self { name: name.to_owned(), id: tensor.capture_id() }
+    }
+}
+
+/// The recorded inputs, by name, while the forward runs.
+pub struct Inputs {
+    shapes: BTreeMap<String, (DType, Vec<usize>)>,
+    device: Device,
+    ids: std::cell::RefCell<BTreeMap<String, (TensorId, Box<dyn std::any::Any>)>>,
+}
+
+impl Inputs {
+    /// The float input `name`, of rank `D`.
+    ///
+    /// # Panics
+    /// If no float input of that name and rank was declared; the compiler turns it into an error.
+    pub fn float<const D: usize>(&self, name: &str) -> Tensor<D> {
+        self.get(name, DType::F32, |data, device| Tensor::<D>::from_data(data, (device, BurnDType::F32)))
+    }
+
+    /// The integer input `name`, of rank `D`.
+    ///
+    /// # Panics
+    /// If no integer input of that name and rank was declared; the compiler turns it into an error.
+    pub fn int<const D: usize>(&self, name: &str) -> Tensor<D, Int> {
+        self.get(name, DType::I64, |data, device| Tensor::<D, Int>::from_data(data, (device, BurnDType::I64)))
+    }
+
+    fn get<T: OutputTensor + Clone + 'static>(
+        &self,
+        name: &str,
+        dtype: DType,
+        make: impl Fn(TensorData, &Device) -> T,
+    ) -> T {
+        let (declared, shape) =
+            self.shapes.get(name).unwrap_or_else(|| panic!("the forward asks for the undeclared input `{name}`"));
+        assert_eq!(*declared, dtype, "input `{name}` is declared as {}", declared.name());
+        let mut ids = self.ids.borrow_mut();
+        if let Some((_, tensor)) = ids.get(name) {
+            return tensor.downcast_ref::<T>().expect("one rank for one input").clone();
+        }
+        let count: usize = shape.iter().product();
+        let data = match dtype {
+            DType::I64 => TensorData::new(vec![0i64; count], shape.clone()),
+            _ => TensorData::new(vec![0f32; count], shape.clone()),
+        };
+        let tensor = make(data, &self.device);
+        let id = tensor.clone().capture_id().expect("an input lies on the capture device");
+        ids.insert(name.to_owned(), (id, Box::new(tensor.clone())));
+        tensor
+    }
+}
+
+/// One recording of the forward.
+pub(crate) struct Trace {
+    pub(crate) sizes: Vec<i64>,
+    pub(crate) captured: CapturedGraph,
+    pub(crate) inputs: Vec<(String, DType, Vec<usize>, Option<TensorId>)>,
+    pub(crate) outputs: Vec<(String, TensorId)>,
+    pub(crate) parameters: BTreeMap<TensorId, Arc<Weight>>,
+}
+
+/// The named sizes of a set of inputs, in order of first appearance.
+pub(crate) fn symbols(inputs: &[InputSpec]) -> Result<Vec<(String, Option<usize>)>, ExportError> {
+    let mut found: Vec<(String, Option<usize>)> = Vec::new();
+    for extent in inputs.iter().flat_map(|i| &i.shape) {
+        let Extent::Symbol { name, max } = extent else { continue };
+        match found.iter_mut().find(|(known, _)| known == name) {
+            Some((_, known)) => *known = [*known, *max].into_iter().flatten().min(),
+            None => found.push((name.clone(), *max)),
+        }
+    }
+    if found.len() > MAX_SYMBOLS {
+        return Err(ExportError::Boundary(format!("{} named sizes, at most {MAX_SYMBOLS} can be solved", found.len())));
+    }
+    Ok(found)
+}
+
+/// Three sizes for each symbol: two corners of the grid that the fit goes through and one to check it.
+/// Distinct primes as far as the symbols' limits allow, so that no two extents agree by chance.
+pub(crate) fn trace_sizes(symbols: &[(String, Option<usize>)]) -> Result<Vec<[i64; 3]>, ExportError> {
+    const CANDIDATES: [i64; 17] = [3, 5, 7, 11, 13, 17, 19, 23, 29, 2, 4, 6, 8, 9, 10, 12, 1];
+    let mut taken = Vec::new();
+    symbols
+        .iter()
+        .map(|(name, max)| {
+            let fits = |c: &&i64| max.is_none_or(|max| **c <= max as i64);
+            let fresh: Vec<i64> = CANDIDATES.iter().filter(fits).filter(|c| !taken.contains(*c)).copied().collect();
+            let any: Vec<i64> = CANDIDATES.iter().filter(fits).copied().collect();
+            let from = if fresh.len() >= 3 { fresh } else { any };
+            let &[a, b, c, ..] = from.as_slice() else {
+                return Err(ExportError::Boundary(format!("size `{name}` needs a limit of at least 3 to be solved")));
+            };
+            taken.extend([a, b, c]);
+            Ok([a, b, c])
+        })
+        .collect()
+}
+
+/// The module's parameters by path, each read from the module when its bytes are asked for.
+pub(crate) fn parameters<M: Module>(module: &M) -> BTreeMap<String, Arc<Weight>> {
+    let mut visitor = ParameterVisitor::default();
+    module.visit(&mut visitor);
+    visitor.weights
+}
+
+#[derive(Default)]
+struct ParameterVisitor {
+    path: Vec<String>,
+    weights: BTreeMap<String, Arc<Weight>>,
+}
+
+impl ParameterVisitor {
+    fn record(
+        &mut self,
+        dtype: DType,
+        shape: Vec<usize>,
+        read: impl Fn() -> TensorData + Send + Sync + 'static,
+    ) {
+        let path = self.path.join(".");
+        let weight = Weight::deferred(path.clone(), dtype, shape, move || bytes_of(&read(), dtype));
+        self.weights.insert(path, Arc::new(weight));
+    }
+}
+
+impl ModuleVisitor for ParameterVisitor {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let tensor = param.val();
+        self.record(DType::F32, tensor.dims().to_vec(), move || tensor.to_data());
+    }
+
+    fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<D, Int>>) {
+        let tensor = param.val();
+        self.record(DType::I64, tensor.dims().to_vec(), move || tensor.to_data());
+    }
+
+    fn visit_bool<const D: usize>(&mut self, param: &Param<Tensor<D, Bool>>) {
+        let tensor = param.val();
+        self.record(DType::Bool, tensor.dims().to_vec(), move || tensor.to_data());
+    }
+}
+
+/// Replaces every parameter by an uninitialised tensor on the capture device and notes its id and path.
+struct Placeholders<'a> {
+    device: &'a Device,
+    path: Vec<String>,
+    ids: Vec<(TensorId, String)>,
+}
+
+impl Placeholders<'_> {
+    fn note<T: OutputTensor>(&mut self, tensor: T) {
+        let id = tensor.capture_id().expect("a placeholder lies on the capture device");
+        self.ids.push((id, self.path.join(".")));
+    }
+}
+
+impl ModuleMapper for Placeholders<'_> {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (id, value, mapper) = param.consume();
+        let placeholder = Tensor::<D>::empty(value.dims(), (self.device, BurnDType::F32));
+        self.note(placeholder.clone());
+        Param::from_mapped_value(id, placeholder, mapper)
+    }
+
+    fn map_int<const D: usize>(&mut self, param: Param<Tensor<D, Int>>) -> Param<Tensor<D, Int>> {
+        let (id, value, mapper) = param.consume();
+        let placeholder = Tensor::<D, Int>::empty(value.dims(), (self.device, BurnDType::I64));
+        self.note(placeholder.clone());
+        Param::from_mapped_value(id, placeholder, mapper)
+    }
+
+    fn map_bool<const D: usize>(&mut self, param: Param<Tensor<D, Bool>>) -> Param<Tensor<D, Bool>> {
+        let (id, value, mapper) = param.consume();
+        let placeholder = Tensor::<D, Bool>::empty(value.dims(), self.device);
+        self.note(placeholder.clone());
+        Param::from_mapped_value(id, placeholder, mapper)
+    }
+}
+
+/// Runs the forward once, at the given sizes of the symbols, on a capture device of its own.
+pub(crate) fn trace<M: Module>(
+    module: &M,
+    weights: &BTreeMap<String, Arc<Weight>>,
+    inputs: &[InputSpec],
+    symbols: &[(String, Option<usize>)],
+    sizes: &[i64],
+    forward: &impl Fn(&M, &Inputs) -> Vec<Output>,
+) -> Result<Trace, ExportError> {
+    let extent = |extent: &Extent| match extent {
+        Extent::Fixed(n) => *n,
+        Extent::Symbol { name, .. } => {
+            symbols.iter().position(|(known, _)| known == name).map_or(0, |i| sizes[i] as usize)
+        }
+    };
+    let shapes: BTreeMap<String, (DType, Vec<usize>)> =
+        inputs.iter().map(|i| (i.name.clone(), (i.dtype, i.shape.iter().map(extent).collect()))).collect();
+    let device = Device::capture();
+    let mut parameters = BTreeMap::new();
+    let mut input_ids = BTreeMap::new();
+    let mut outputs: Vec<(String, TensorId)> = Vec::new();
+    let mut failure = None;
+    let recorded = catch_unwind(AssertUnwindSafe(|| {
+        device.capture_scope(|scope| {
+            let mut placeholders = Placeholders { device: &device, path: Vec::new(), ids: Vec::new() };
+            let module = module.clone().map(&mut placeholders).to_device(&device);
+            for (id, path) in placeholders.ids {
+                if let Some(weight) = weights.get(&path) {
+                    parameters.insert(id, Arc::clone(weight));
+                }
+            }
+            let given = Inputs { shapes: shapes.clone(), device: device.clone(), ids: Default::default() };
+            for Output { name, id } in forward(&module, &given) {
+                match id {
+                    Ok(id) => outputs.push((name, id)),
+                    Err(error) => failure = Some(format!("output `{name}` is not on the capture device: {error}")),
+                }
+            }
+            input_ids = given.ids.borrow().iter().map(|(name, (id, _))| (name.clone(), *id)).collect();
+            scope.complete(input_ids.values().copied(), outputs.iter().map(|(_, id)| *id))
+        })
+    }));
+    let at: Vec<String> = symbols.iter().zip(sizes).map(|((name, _), size)| format!("{name} = {size}")).collect();
+    let captured = recorded
+        .map_err(|panic| ExportError::Forward { sizes: at.join(", "), message: panic_message(panic.as_ref()) })?
+        .map_err(|error| ExportError::Capture(error.to_string()))?;
+    if let Some(failure) = failure {
+        return Err(ExportError::Boundary(failure));
+    }
+    if outputs.is_empty() {
+        return Err(ExportError::Boundary("the forward declares no output".to_owned()));
+    }
+    let inputs = inputs
+        .iter()
+        .map(|i| {
+            let (dtype, shape) = shapes[&i.name].clone();
+            (i.name.clone(), dtype, shape, input_ids.get(&i.name).copied())
+        })
+        .collect();
+    Ok(Trace { sizes: sizes.to_vec(), captured, inputs, outputs, parameters })
+}
+
+/// The elements of burn's data, little-endian, in the width that `dtype` has in a file.
+pub(crate) fn bytes_of(data: &TensorData, dtype: DType) -> Vec<u8> {
+    match dtype {
+        DType::F32 => data.iter::<f32>().flat_map(f32::to_le_bytes).collect(),
+        DType::I64 => data.iter::<i64>().flat_map(i64::to_le_bytes).collect(),
+        DType::Bool => data.iter::<bool>().map(u8::from).collect(),
+    }
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    panic
+        .downcast_ref::<String>()
+        .cloned()
+        .or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()))
+        .unwrap_or_else(|| "a panic without a message".to_owned())
+}

@@ -1,0 +1,133 @@
+//! Streams a graph to a file. Weights are read, written and forgotten one at a time, so that writing a large model
+//! takes little memory beyond the model itself.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use prost::Message;
+use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
+
+use super::emit::{emit, onnx_type};
+use super::proto::{ModelProto, OperatorSetIdProto, StringStringEntryProto, TensorProto};
+use super::{IR_VERSION, OPSET};
+use crate::error::ExportError;
+use crate::graph::{Graph, Weight};
+
+/// Protobuf lengths are signed 32-bit numbers in every reader.
+const MAX_BYTES: u64 = i32::MAX as u64;
+
+/// Field numbers of the messages that are written by hand.
+mod field {
+    pub(super) const MODEL_GRAPH: u32 = 7;
+    pub(super) const GRAPH_INITIALIZER: u32 = 5;
+    pub(super) const TENSOR_RAW_DATA: u32 = 9;
+}
+
+/// What a file says about itself.
+#[derive(Debug, Clone, Default)]
+pub struct WriteOptions {
+    /// The graph's name.
+    pub name: String,
+    /// Key and value pairs kept in the file.
+    pub metadata: Vec<(String, String)>,
+}
+
+/// Writes a graph as one self-contained ONNX file, which appears under its name only when it is whole.
+///
+/// # Errors
+/// [`ExportError::TooLarge`] for a graph over 2 GB, before anything is written; [`ExportError::Write`].
+pub fn write(graph: &Graph, path: impl AsRef<Path>, options: &WriteOptions) -> Result<u64, ExportError> {
+    let path = path.as_ref();
+    let emitted = emit(graph, &options.name);
+    let headers: Vec<Vec<u8>> = emitted.initializers.iter().map(header).collect();
+    let initializer_len: u64 = emitted
+        .initializers
+        .iter()
+        .zip(&headers)
+        .map(|(weight, header)| {
+            let inside = tensor_len(weight, header);
+            key_len(field::GRAPH_INITIALIZER) + encoded_len_varint(inside) as u64 + inside
+        })
+        .sum();
+    let body = emitted.graph.encode_to_vec();
+    let graph_len = body.len() as u64 + initializer_len;
+    let model = ModelProto {
+        ir_version: IR_VERSION,
+        producer_name: "mbsd-export".to_owned(),
+        producer_version: env!("CARGO_PKG_VERSION").to_owned(),
+        graph: None,
+        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: i64::from(OPSET) }],
+        metadata_props: options
+            .metadata
+            .iter()
+            .map(|(key, value)| StringStringEntryProto { key: key.clone(), value: value.clone() })
+            .collect(),
+    }
+    .encode_to_vec();
+    let bytes = model.len() as u64 + key_len(field::MODEL_GRAPH) + encoded_len_varint(graph_len) as u64 + graph_len;
+    if bytes > MAX_BYTES {
+        return Err(ExportError::TooLarge { bytes });
+    }
+    let temporary = PathBuf::from(format!("{}.tmp", path.display()));
+    let result = stream(&temporary, &model, graph_len, &body, &emitted.initializers, &headers)
+        .and_then(|()| std::fs::rename(&temporary, path));
+    if let Err(source) = result {
+        let _ = std::fs::remove_file(&temporary);
+        return Err(ExportError::Write { path: path.display().to_string(), source });
+    }
+    Ok(bytes)
+}
+
+fn stream(
+    path: &Path,
+    model: &[u8],
+    graph_len: u64,
+    body: &[u8],
+    initializers: &[Weight],
+    headers: &[Vec<u8>],
+) -> io::Result<()> {
+    let mut file = BufWriter::new(File::create(path)?);
+    file.write_all(model)?;
+    file.write_all(&prefix(field::MODEL_GRAPH, graph_len))?;
+    file.write_all(body)?;
+    for (weight, header) in initializers.iter().zip(headers) {
+        file.write_all(&prefix(field::GRAPH_INITIALIZER, tensor_len(weight, header)))?;
+        file.write_all(header)?;
+        file.write_all(&prefix(field::TENSOR_RAW_DATA, weight.byte_len() as u64))?;
+        let bytes = weight.bytes();
+        if bytes.len() != weight.byte_len() {
+            return Err(io::Error::other(format!("weight `{}` changed its size while it was written", weight.name)));
+        }
+        file.write_all(&bytes)?;
+    }
+    file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
+}
+
+/// Everything of a tensor but its elements.
+fn header(weight: &Weight) -> Vec<u8> {
+    TensorProto {
+        dims: weight.shape.iter().map(|&d| d as i64).collect(),
+        data_type: onnx_type(weight.dtype),
+        name: weight.name.clone(),
+        raw_data: Vec::new(),
+    }
+    .encode_to_vec()
+}
+
+fn tensor_len(weight: &Weight, header: &[u8]) -> u64 {
+    let raw = weight.byte_len() as u64;
+    header.len() as u64 + key_len(field::TENSOR_RAW_DATA) + encoded_len_varint(raw) as u64 + raw
+}
+
+fn key_len(field: u32) -> u64 {
+    prost::encoding::key_len(field) as u64
+}
+
+/// Key and length in front of a length-delimited field.
+fn prefix(field: u32, len: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode_key(field, WireType::LengthDelimited, &mut bytes);
+    encode_varint(len, &mut bytes);
+    bytes
+}

@@ -1,0 +1,42 @@
+//! Graph rewrites. Each keeps what the graph computes and can be run by itself.
+
+mod dead;
+mod fold;
+mod linear;
+mod names;
+mod share;
+mod simplify;
+
+pub use dead::{compact, remove_dead};
+pub use fold::{fold_reshapes, fold_slices};
+pub use linear::restore_linear;
+pub use names::name_nodes;
+pub use share::{share_nodes, share_weights};
+pub use simplify::simplify;
+
+use crate::graph::Graph;
+
+/// What is done to each trace, so that traces of one forward have one form.
+pub(crate) fn canonicalize(graph: &mut Graph) {
+    fold_reshapes(graph);
+    restore_linear(graph);
+    compact(graph);
+}
+
+/// What is done to the solved graph before it is written.
+pub(crate) fn optimize(graph: &mut Graph) {
+    loop {
+        let before = (graph.nodes.len(), graph.weights.len());
+        simplify(graph);
+        fold_reshapes(graph);
+        fold_slices(graph);
+        share_nodes(graph);
+        remove_dead(graph);
+        if before == (graph.nodes.len(), graph.weights.len()) {
+            break;
+        }
+    }
+    share_weights(graph);
+    compact(graph);
+    name_nodes(graph);
+}

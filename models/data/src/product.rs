@@ -1,0 +1,306 @@
+//! Products: rows with an id, and a title or an image or both.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::cell::{Cell, Column, Record};
+use crate::error::{BadRow, ReadError, codes, row_error};
+use crate::image::{ImageFolder, ImageSource};
+use crate::table::{Selection, Table};
+
+/// One row of a catalogue.
+#[derive(Debug, Clone)]
+pub struct Product {
+    /// Number of its row, the first being 1.
+    pub row: u64,
+    /// Its id; integer ids as decimal text.
+    pub id: String,
+    /// Its title; `None` where it is null, empty or blank.
+    pub title: Option<String>,
+    /// Its picture; `None` where it is null or an empty path.
+    pub image: Option<ImageSource>,
+    /// The further columns, one value for each of [`Products::columns`].
+    pub columns: Vec<Value>,
+}
+
+/// What to do with the second row of an id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DuplicateIds {
+    /// The first row is delivered, each later one is a bad row (`duplicate_id`) that names the first: results are
+    /// looked up by id, and two rows of one id would make that ambiguous. Takes about 50 bytes a product.
+    #[default]
+    Refuse,
+    /// All are delivered: files with several rows a product, such as labelled (product, tag) rows.
+    Allow,
+}
+
+/// Which further columns to read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Keep {
+    /// All of them.
+    #[default]
+    All,
+    /// These, each of which must be there.
+    Named(Vec<String>),
+}
+
+/// How products lie in a file.
+#[derive(Debug, Clone)]
+pub struct ProductOptions {
+    /// Column of the id: text or integers.
+    pub id_column: String,
+    /// Column of the title; a file may lack it if it has images.
+    pub title_column: String,
+    /// Column of the image, a path or embedded; a file may lack it if it has titles.
+    pub image_column: String,
+    /// Folder of the image paths; the folder of the input file where `None`.
+    pub images: Option<PathBuf>,
+    /// Reads image files outside that folder too. For catalogues one has made oneself.
+    pub allow_outside: bool,
+    /// Which further columns to read.
+    pub keep: Keep,
+    /// What to do with the second row of an id.
+    pub duplicate_ids: DuplicateIds,
+}
+
+impl Default for ProductOptions {
+    fn default() -> Self {
+        Self {
+            id_column: "id".to_owned(),
+            title_column: "title".to_owned(),
+            image_column: "image".to_owned(),
+            images: None,
+            allow_outside: false,
+            keep: Keep::All,
+            duplicate_ids: DuplicateIds::Refuse,
+        }
+    }
+}
+
+/// The products of a file, in its order.
+pub struct Products {
+    table: Table,
+    id: usize,
+    title: Option<usize>,
+    image: Option<usize>,
+    columns: Arc<[Column]>,
+    folder: Arc<ImageFolder>,
+    seen: Option<HashMap<u128, u64>>,
+}
+
+impl std::fmt::Debug for Products {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Products").field("path", &self.table.path).field("columns", &self.columns).finish_non_exhaustive()
+    }
+}
+
+impl Products {
+    /// Opens a `.parquet`, `.jsonl` (`.ndjson`), `.csv` or `.tsv` file.
+    ///
+    /// # Errors
+    /// See [`ReadError`]; a missing column is reported with the columns there are.
+    pub fn open(path: impl AsRef<Path>, options: &ProductOptions) -> Result<Self, ReadError> {
+        let path = path.as_ref();
+        let own = [&options.id_column, &options.title_column, &options.image_column];
+        let only = match &options.keep {
+            Keep::All => None,
+            Keep::Named(names) => Some(own.into_iter().chain(names).cloned().collect()),
+        };
+        let selection = Selection {
+            only,
+            image: Some(options.image_column.clone()),
+            text: vec![options.id_column.clone(), options.title_column.clone()],
+        };
+        let table = Table::open(path, &selection)?;
+        let id = table.require(&options.id_column)?;
+        let title = table.position(&options.title_column);
+        let image = table.position(&options.image_column);
+        if title.is_none() && image.is_none() {
+            table.require(&options.title_column)?;
+        }
+        if let Keep::Named(names) = &options.keep {
+            for name in names {
+                table.require(name)?;
+            }
+        }
+        let taken = |position: usize| position == id || Some(position) == title || Some(position) == image;
+        let columns = (table.columns.iter().enumerate())
+            .filter(|(position, _)| !taken(*position))
+            .map(|(_, column)| column.clone())
+            .collect();
+        let beside = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = ImageFolder::new(options.images.as_deref().unwrap_or(beside), options.allow_outside)?;
+        let seen = (options.duplicate_ids == DuplicateIds::Refuse).then(HashMap::new);
+        Ok(Self { table, id, title, image, columns, folder: Arc::new(folder), seen })
+    }
+
+    /// The further columns: those that are not id, title or image. Raw bytes are not among them.
+    pub fn columns(&self) -> &Arc<[Column]> {
+        &self.columns
+    }
+
+    /// The number of rows, where the format tells it beforehand (not for CSV and TSV).
+    pub fn row_count(&self) -> Option<u64> {
+        self.table.len
+    }
+
+    fn product(&mut self, record: Record) -> Result<Product, BadRow> {
+        let row = record.row;
+        let mut id = Ok(None);
+        let mut title = Ok(None);
+        let mut image = Ok(None);
+        let mut columns = Vec::with_capacity(self.columns.len());
+        let mut misencoded = None;
+        for (position, cell) in record.cells.into_iter().enumerate() {
+            if position == self.id {
+                id = id_text(cell);
+            } else if Some(position) == self.title {
+                title = title_text(cell);
+            } else if Some(position) == self.image {
+                image = self.image_source(cell);
+            } else {
+                columns.push(match cell {
+                    Cell::Value(value) => value,
+                    Cell::Bytes(_) | Cell::Image { .. } => Value::Null,
+                    Cell::InvalidUtf8 => {
+                        misencoded.get_or_insert(position);
+                        Value::Null
+                    }
+                });
+            }
+        }
+        let name = |position: Option<usize>| position.map_or("", |position| self.table.columns[position].name.as_str());
+        let bad = |id: Option<String>, columns: Vec<Value>, code, message| BadRow {
+            row,
+            id,
+            columns,
+            error: row_error(code, message),
+        };
+        let id = match id {
+            Ok(Some(id)) => id,
+            Ok(None) => {
+                let message = format!("`{}` is null or empty", name(Some(self.id)));
+                return Err(bad(None, columns, codes::MISSING_ID, message));
+            }
+            Err(fault) => return Err(bad(None, columns, fault.code(), fault.message(name(Some(self.id))))),
+        };
+        if let Some(first) = self.seen.as_mut().and_then(|seen| first_row_of(seen, &id, row)) {
+            let message = format!("row {first} has the id `{id}` already; this row was left out");
+            return Err(bad(Some(id), columns, codes::DUPLICATE_ID, message));
+        }
+        let title = match title {
+            Ok(title) => title,
+            Err(fault) => return Err(bad(Some(id), columns, fault.code(), fault.message(name(self.title)))),
+        };
+        let image = match image {
+            Ok(image) => image,
+            Err(fault) => return Err(bad(Some(id), columns, fault.code(), fault.message(name(self.image)))),
+        };
+        if let Some(position) = misencoded {
+            let fault = Fault::InvalidUtf8;
+            return Err(bad(Some(id), columns, fault.code(), fault.message(name(Some(position)))));
+        }
+        Ok(Product { row, id, title, image, columns })
+    }
+
+    fn image_source(&self, cell: Cell) -> Result<Option<ImageSource>, Fault> {
+        let file = |path: String| match path.trim() {
+            "" => None,
+            _ => Some(ImageSource::File { folder: self.folder.clone(), path }),
+        };
+        match cell {
+            Cell::Value(Value::Null) => Ok(None),
+            Cell::Value(Value::String(path)) => Ok(file(path)),
+            Cell::Bytes(bytes) => Ok(Some(ImageSource::Embedded { bytes: bytes.into(), path: None })),
+            Cell::Image { bytes: Some(bytes), path } => Ok(Some(ImageSource::Embedded { bytes: bytes.into(), path })),
+            Cell::Image { bytes: None, path } => Ok(path.and_then(file)),
+            Cell::InvalidUtf8 => Err(Fault::InvalidUtf8),
+            Cell::Value(_) => Err(Fault::NotAnImage),
+        }
+    }
+}
+
+impl Iterator for Products {
+    type Item = Result<Product, BadRow>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(match self.table.rows.next_row()? {
+            Ok(record) => self.product(record),
+            Err(bad) => Err(bad),
+        })
+    }
+}
+
+/// What can be wrong with a cell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    InvalidUtf8,
+    NotText,
+    NotAnId,
+    NotAnImage,
+}
+
+impl Fault {
+    pub(crate) fn code(self) -> &'static str {
+        if self == Self::InvalidUtf8 { codes::INVALID_UTF8 } else { codes::WRONG_TYPE }
+    }
+
+    pub(crate) fn message(self, column: &str) -> String {
+        match self {
+            Self::InvalidUtf8 => format!("`{column}` is not valid UTF-8"),
+            Self::NotText => format!("`{column}` is not text"),
+            Self::NotAnId => format!("`{column}` is neither text nor an integer"),
+            Self::NotAnImage => format!("`{column}` is neither a path nor embedded bytes"),
+        }
+    }
+}
+
+/// An id as text, `None` for null and empty ones.
+pub(crate) fn id_text(cell: Cell) -> Result<Option<String>, Fault> {
+    match cell {
+        Cell::Value(Value::Null) => Ok(None),
+        Cell::Value(Value::String(text)) => Ok(Some(text).filter(|text| !text.is_empty())),
+        Cell::Value(Value::Number(number)) if number.is_i64() || number.is_u64() => Ok(Some(number.to_string())),
+        Cell::Bytes(bytes) => match String::from_utf8(bytes) {
+            Ok(text) => Ok(Some(text).filter(|text| !text.is_empty())),
+            Err(_) => Err(Fault::InvalidUtf8),
+        },
+        Cell::InvalidUtf8 => Err(Fault::InvalidUtf8),
+        Cell::Value(_) | Cell::Image { .. } => Err(Fault::NotAnId),
+    }
+}
+
+fn title_text(cell: Cell) -> Result<Option<String>, Fault> {
+    let text = match cell {
+        Cell::Value(Value::Null) => return Ok(None),
+        Cell::Value(Value::String(text)) => text,
+        Cell::Bytes(bytes) => String::from_utf8(bytes).map_err(|_| Fault::InvalidUtf8)?,
+        Cell::InvalidUtf8 => return Err(Fault::InvalidUtf8),
+        Cell::Value(_) | Cell::Image { .. } => return Err(Fault::NotText),
+    };
+    Ok(Some(text).filter(|text| !text.trim().is_empty()))
+}
+
+/// The row in which an id was first seen, if it was; 128 bits of hash stand for the id.
+fn first_row_of(seen: &mut HashMap<u128, u64>, id: &str, row: u64) -> Option<u64> {
+    let half = |salt: u8| {
+        let mut hasher = DefaultHasher::new();
+        salt.hash(&mut hasher);
+        id.hash(&mut hasher);
+        u128::from(hasher.finish())
+    };
+    match seen.entry(half(0) << 64 | half(1)) {
+        std::collections::hash_map::Entry::Occupied(first) => Some(*first.get()),
+        std::collections::hash_map::Entry::Vacant(place) => {
+            place.insert(row);
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+//! The post-LN BERT encoder both modalities pass through together.
+
+use burn::module::Module;
+use burn::nn::{Dropout, DropoutConfig, LayerNorm, LayerNormConfig, Linear};
+use burn::tensor::activation::{gelu, softmax};
+use burn::tensor::{Device, Tensor};
+use mbsd_spec::Config;
+
+use crate::initial;
+
+/// Multi-head self-attention with its output projection, residual connection and LayerNorm.
+#[derive(Module, Debug)]
+pub struct Attention {
+    /// Query projection.
+    pub query: Linear,
+    /// Key projection.
+    pub key: Linear,
+    /// Value projection.
+    pub value: Linear,
+    /// Projection of the joined heads.
+    pub output: Linear,
+    /// LayerNorm over the residual sum.
+    pub norm: LayerNorm,
+    probability_dropout: Dropout,
+    dropout: Dropout,
+    heads: usize,
+}
+
+impl Attention {
+    fn init(config: &Config, device: &Device) -> Self {
+        let projection = || initial::linear(config.hidden_size, config.hidden_size, device);
+        Self {
+            query: projection(),
+            key: projection(),
+            value: projection(),
+            output: projection(),
+            norm: LayerNormConfig::new(config.hidden_size).with_epsilon(config.layer_norm_eps).init(device),
+            probability_dropout: DropoutConfig::new(config.attention_probs_dropout_prob).init(),
+            dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
+            heads: config.num_attention_heads,
+        }
+    }
+
+    fn forward(&self, hidden: Tensor<3>, mask: Option<Tensor<4>>) -> Tensor<3> {
+        let [batch, tokens, width] = hidden.dims();
+        let head_size = width / self.heads;
+        let split = |x: Tensor<3>| x.reshape([batch, tokens, self.heads, head_size]);
+        let query = split(self.query.forward(hidden.clone())).swap_dims(1, 2);
+        let key = split(self.key.forward(hidden.clone())).permute([0, 2, 3, 1]);
+        let value = split(self.value.forward(hidden.clone())).swap_dims(1, 2);
+        let scores = query.matmul(key) / (head_size as f64).sqrt();
+        let scores = match mask {
+            Some(mask) => scores + mask,
+            None => scores,
+        };
+        let probabilities = self.probability_dropout.forward(softmax(scores, 3));
+        let context = probabilities.matmul(value).swap_dims(1, 2).reshape([batch, tokens, width]);
+        let output = self.dropout.forward(self.output.forward(context));
+        self.norm.forward(output + hidden)
+    }
+}
+
+/// One encoder layer: attention, then the feed-forward network.
+#[derive(Module, Debug)]
+pub struct Layer {
+    /// Attention and what follows it up to its LayerNorm.
+    pub attention: Attention,
+    /// Feed-forward, hidden to inner width; exact GELU follows.
+    pub intermediate: Linear,
+    /// Feed-forward, inner to hidden width.
+    pub output: Linear,
+    /// LayerNorm over the residual sum.
+    pub norm: LayerNorm,
+    dropout: Dropout,
+}
+
+impl Layer {
+    fn init(config: &Config, device: &Device) -> Self {
+        Self {
+            attention: Attention::init(config, device),
+            intermediate: initial::linear(config.hidden_size, config.intermediate_size, device),
+            output: initial::linear(config.intermediate_size, config.hidden_size, device),
+            norm: LayerNormConfig::new(config.hidden_size).with_epsilon(config.layer_norm_eps).init(device),
+            dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
+        }
+    }
+
+    /// `[batch, tokens, hidden]` to the same; `mask` is added to the scores and broadcasts to
+    /// `[batch, heads, tokens, tokens]`.
+    pub fn forward(&self, hidden: Tensor<3>, mask: Option<Tensor<4>>) -> Tensor<3> {
+        let hidden = self.attention.forward(hidden, mask);
+        let inner = gelu(self.intermediate.forward(hidden.clone()));
+        self.norm.forward(self.dropout.forward(self.output.forward(inner)) + hidden)
+    }
+}
+
+/// The stack of layers.
+#[derive(Module, Debug)]
+pub struct Encoder {
+    /// Layers, first to last.
+    pub layer: Vec<Layer>,
+}
+
+impl Encoder {
+    pub(crate) fn init(config: &Config, device: &Device) -> Self {
+        Self { layer: (0..config.num_hidden_layers).map(|_| Layer::init(config, device)).collect() }
+    }
+
+    /// `[batch, tokens, hidden]` to the same; for `mask` see [`Layer::forward`].
+    pub fn forward(&self, hidden: Tensor<3>, mask: Option<Tensor<4>>) -> Tensor<3> {
+        self.layer.iter().fold(hidden, |hidden, layer| layer.forward(hidden, mask.clone()))
+    }
+}

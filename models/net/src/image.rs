@@ -1,0 +1,97 @@
+//! The image side: pixels to token vectors.
+
+use burn::module::{Module, Param};
+use burn::nn::conv::Conv2d;
+use burn::nn::{Dropout, DropoutConfig, LayerNorm, LayerNormConfig};
+use burn::tensor::activation::relu;
+use burn::tensor::{Device, Tensor};
+use mbsd_spec::Config;
+use mbsd_spec::config::CONV_LAYER_NORM_EPS;
+
+use crate::initial;
+
+/// A batch of preprocessed images.
+#[derive(Debug, Clone)]
+pub struct ImageInput {
+    /// Normalised RGB, `[batch, 3, height, width]`.
+    pub pixel_values: Tensor<4>,
+    /// 1 for a row with an image, 0 for one whose image positions nobody may attend to, `[batch]`.
+    /// `None` where every row has one.
+    pub present: Option<Tensor<1>>,
+}
+
+/// One convolution of the patchify network, with what follows it.
+#[derive(Module, Debug)]
+pub struct PatchifyStage {
+    /// Kernel and stride are equal: no pixel is seen twice.
+    pub convolution: Conv2d,
+    /// LayerNorm over the channels, then ReLU; `None` in the last stage, which has neither.
+    pub norm: Option<LayerNorm>,
+}
+
+impl PatchifyStage {
+    /// `[batch, channels, height, width]` to `[batch, channels', height / k, width / k]`.
+    pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        let output = self.convolution.forward(input);
+        match &self.norm {
+            Some(norm) => relu(norm.forward(output.permute([0, 2, 3, 1]))).permute([0, 3, 1, 2]),
+            None => output,
+        }
+    }
+}
+
+/// Patch vectors with learned positions behind a learned image `[CLS]` (paper, section 3.2).
+#[derive(Module, Debug)]
+pub struct ImageEmbeddings {
+    /// The patchify network: 4 stages down to one pixel a patch.
+    pub patchify: Vec<PatchifyStage>,
+    /// The image `[CLS]`, `[1, 1, hidden]`; it gets no position.
+    pub cls: Param<Tensor<3>>,
+    /// Patch positions, `[1, patches, hidden]`.
+    pub position: Param<Tensor<3>>,
+    dropout: Dropout,
+}
+
+impl ImageEmbeddings {
+    pub(crate) fn init(config: &Config, device: &Device) -> Self {
+        let last = match config.patch_size {
+            16 => 1,
+            _ => 2,
+        };
+        let stages = [
+            (config.num_channels, 64, 4),
+            (64, 192, 2),
+            (192, 384, 2),
+            (384, config.hidden_size, last),
+        ];
+        let patchify = stages
+            .iter()
+            .enumerate()
+            .map(|(index, &(inputs, outputs, size))| PatchifyStage {
+                convolution: initial::convolution([inputs, outputs], size, device),
+                norm: (index + 1 < stages.len())
+                    .then(|| LayerNormConfig::new(outputs).with_epsilon(CONV_LAYER_NORM_EPS).init(device)),
+            })
+            .collect();
+        Self {
+            patchify,
+            cls: initial::zeros([1, 1, config.hidden_size], device),
+            position: initial::zeros([1, config.patches(), config.hidden_size], device),
+            dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
+        }
+    }
+
+    /// Patch vectors as the patchify network makes them, row by row of the image: `[batch, patches, hidden]`.
+    pub fn patch_features(&self, pixel_values: Tensor<4>) -> Tensor<3> {
+        let features = self.patchify.iter().fold(pixel_values, |features, stage| stage.forward(features));
+        features.flatten::<3>(2, 3).swap_dims(1, 2)
+    }
+
+    /// Token vectors, `[batch, 1 + patches, hidden]`.
+    pub fn forward(&self, pixel_values: Tensor<4>) -> Tensor<3> {
+        let patches = self.patch_features(pixel_values) + self.position.val();
+        let [batch, _, hidden] = patches.dims();
+        let cls = self.cls.val().expand([batch, 1, hidden]);
+        self.dropout.forward(Tensor::cat(vec![cls, patches], 1))
+    }
+}

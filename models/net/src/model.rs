@@ -1,0 +1,198 @@
+//! The whole model: both embeddings, one encoder, the pooler and a head.
+
+use burn::module::{Module, Param};
+use burn::nn::Linear;
+use burn::tensor::activation::tanh;
+use burn::tensor::{Device, Int, Tensor};
+use mbsd_spec::config::MODALITIES;
+use mbsd_spec::{Config, Task};
+
+use crate::encoder::Encoder;
+use crate::image::{ImageEmbeddings, ImageInput};
+use crate::initial;
+use crate::text::{TextEmbeddings, TextInput};
+
+/// Added to the attention score of a position nobody may attend to. Its softmax is exactly 0 in single
+/// precision, finite where a whole row is masked, and it fits half precision.
+const MASKED: f64 = -1e4;
+
+/// What is put on the pooled vector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Head {
+    /// One logit: does the tag or query describe the product?
+    Match,
+    /// One logit a class.
+    Classification {
+        /// Number of classes.
+        classes: usize,
+    },
+    /// One logit over two products' pooled vectors.
+    Alignment,
+}
+
+impl Head {
+    /// The task the head answers.
+    pub fn task(self) -> Task {
+        match self {
+            Self::Match => Task::Match,
+            Self::Classification { .. } => Task::Classification,
+            Self::Alignment => Task::Alignment,
+        }
+    }
+
+    /// Inputs and outputs of the head's linear map, for pooled vectors of `hidden` values.
+    pub fn dimensions(self, hidden: usize) -> (usize, usize) {
+        match self {
+            Self::Match => (hidden, 1),
+            Self::Classification { classes } => (hidden, classes),
+            Self::Alignment => (2 * hidden, 1),
+        }
+    }
+}
+
+/// What the encoder makes of a batch.
+#[derive(Debug, Clone)]
+pub struct Encoded {
+    /// Every token's vector, `[batch, tokens, hidden]`: text, image `[CLS]`, patches.
+    pub last_hidden_state: Tensor<3>,
+    /// tanh(dense(first token)), `[batch, hidden]`.
+    pub pooled: Tensor<2>,
+}
+
+/// The dense map in front of the heads.
+#[derive(Module, Debug)]
+pub struct Pooler {
+    /// Hidden to hidden.
+    pub dense: Linear,
+}
+
+impl Pooler {
+    /// `[batch, tokens, hidden]` to `[batch, hidden]`, from the first token.
+    pub fn forward(&self, hidden: Tensor<3>) -> Tensor<2> {
+        let first = hidden.narrow(1, 0, 1).squeeze_dim::<2>(1);
+        tanh(self.dense.forward(first))
+    }
+}
+
+/// MBSD with one task's head (paper, section 3).
+#[derive(Module, Debug)]
+pub struct Mbsd {
+    /// Token ids to vectors.
+    pub embeddings: TextEmbeddings,
+    /// Pixels to vectors.
+    pub image: ImageEmbeddings,
+    /// Added to every token after its embeddings: row 0 text, row 1 image; `[2, hidden]`.
+    pub modality: Param<Tensor<2>>,
+    /// The layers both modalities share.
+    pub encoder: Encoder,
+    /// First token to pooled vector.
+    pub pooler: Pooler,
+    /// The head's linear map; [`Head::dimensions`] gives its size.
+    pub classifier: Linear,
+    #[module(skip)]
+    head: Head,
+}
+
+impl Mbsd {
+    /// A model with initial weights, which are drawn from the device's random numbers when they are first needed.
+    pub fn init(config: &Config, head: Head, device: &Device) -> Self {
+        let (inputs, outputs) = head.dimensions(config.hidden_size);
+        Self {
+            embeddings: TextEmbeddings::init(config, device),
+            image: ImageEmbeddings::init(config, device),
+            modality: initial::table([MODALITIES, config.hidden_size], device),
+            encoder: Encoder::init(config, device),
+            pooler: Pooler { dense: initial::linear(config.hidden_size, config.hidden_size, device) },
+            classifier: initial::linear(inputs, outputs, device),
+            head,
+        }
+    }
+
+    /// The head this model has.
+    pub fn head(&self) -> Head {
+        self.head
+    }
+
+    /// Encodes what a product has.
+    ///
+    /// With both inputs the sequence is text, image `[CLS]`, patches; with one it is that side alone, and the first
+    /// token, which is pooled, is the text's or the image's `[CLS]`.
+    ///
+    /// # Panics
+    /// If both inputs are `None`, or their batch sizes differ.
+    pub fn encode(&self, text: Option<TextInput>, image: Option<ImageInput>) -> Encoded {
+        let mut tokens = Vec::with_capacity(2);
+        let mut visible = Vec::with_capacity(2);
+        if let Some(TextInput { input_ids, attention_mask, token_type_ids }) = text {
+            tokens.push(self.embeddings.forward(input_ids, token_type_ids) + self.modality_vector(0));
+            visible.push(attention_mask.map(|mask: Tensor<2, Int>| (mask.float().neg() + 1.0) * MASKED));
+        }
+        if let Some(ImageInput { pixel_values, present }) = image {
+            tokens.push(self.image.forward(pixel_values) + self.modality_vector(1));
+            visible.push(present.map(|present| ((present.neg() + 1.0) * MASKED).unsqueeze_dim::<2>(1)));
+        }
+        assert!(!tokens.is_empty(), "a model needs text, an image, or both");
+        let mask = additive_mask(visible, &tokens);
+        let tokens = if tokens.len() == 1 { tokens.remove(0) } else { Tensor::cat(tokens, 1) };
+        let last_hidden_state = self.encoder.forward(tokens, mask);
+        let pooled = self.pooler.forward(last_hidden_state.clone());
+        Encoded { last_hidden_state, pooled }
+    }
+
+    /// The head over pooled vectors: `[batch, hidden]` to `[batch, outputs]`; `[batch, 2 * hidden]`
+    /// for alignment, for which see [`Mbsd::pair_logits`].
+    pub fn head_outputs(&self, pooled: Tensor<2>) -> Tensor<2> {
+        self.classifier.forward(pooled)
+    }
+
+    /// Logits of the match head, `[batch]`.
+    pub fn match_logits(&self, pooled: Tensor<2>) -> Tensor<1> {
+        self.head_outputs(pooled).squeeze_dim::<1>(1)
+    }
+
+    /// Logits of the alignment head over two batches of pooled vectors, `[batch, hidden]` each: `[batch]`.
+    pub fn pair_logits(&self, source: Tensor<2>, target: Tensor<2>) -> Tensor<1> {
+        self.head_outputs(Tensor::cat(vec![source, target], 1)).squeeze_dim::<1>(1)
+    }
+
+    fn modality_vector(&self, modality: usize) -> Tensor<3> {
+        self.modality.val().slice([modality..modality + 1]).unsqueeze::<3>()
+    }
+}
+
+/// Joins the per-side masks, `[batch, text]` and `[batch, 1]`, into one that broadcasts over the scores:
+/// `[batch, 1, 1, tokens]`. `None` where nothing is masked.
+fn additive_mask(sides: Vec<Option<Tensor<2>>>, tokens: &[Tensor<3>]) -> Option<Tensor<4>> {
+    if sides.iter().all(Option::is_none) {
+        return None;
+    }
+    let sides = sides
+        .into_iter()
+        .zip(tokens)
+        .map(|(side, tokens)| {
+            let [batch, length, _] = tokens.dims();
+            side.unwrap_or_else(|| Tensor::zeros([1, 1], &tokens.device())).expand([batch, length])
+        })
+        .collect::<Vec<_>>();
+    let mask = if sides.len() == 1 { sides.into_iter().next()? } else { Tensor::cat(sides, 1) };
+    Some(mask.unsqueeze_dims::<4>(&[1, 2]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::weights::visit_parameters;
+
+    fn parameters(config: &Config) -> usize {
+        let model = Mbsd::init(config, Head::Match, &Device::flex());
+        visit_parameters(&model).iter().map(|parameter| parameter.shape.iter().product::<usize>()).sum()
+    }
+
+    #[test]
+    fn the_base_model_has_the_papers_size() {
+        let count = parameters(&Config::base());
+        assert_eq!((count as f64 / 1e5).round() / 10.0, 103.8, "{count} parameters");
+        let patch_16 = Config { patch_size: 16, ..Config::base() };
+        assert!(parameters(&patch_16) < count, "the last convolution of the patch-16 stem is 1 x 1");
+    }
+}

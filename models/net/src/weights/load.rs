@@ -1,0 +1,213 @@
+//! Files to modules.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::{Device, Tensor, TensorData};
+use mbsd_spec::{Config, Task};
+
+use super::names::{Position, canonical_name, released_name};
+use super::{WeightsError, WeightsFile};
+use crate::model::{Head, Mbsd};
+
+/// What became of a file's tensors.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WeightsReport {
+    /// Tensors taken, by the model's name.
+    pub loaded: Vec<String>,
+    /// Tensors the model has and the file lacks: they keep their initial values.
+    pub missing: Vec<String>,
+    /// Tensors the file has and the model lacks, by the file's name.
+    pub unexpected: Vec<String>,
+}
+
+/// Reads a whole model. Head and class count come from the weights; `task` is what the caller wants them to be.
+///
+/// `path` is a safetensors file or a folder with `model.safetensors`. At most one tensor is held beside the model.
+///
+/// # Errors
+/// Any [`WeightsError`] but `Write`; every tensor of the model must be there in the shape that `config` gives it.
+pub fn load(
+    path: impl AsRef<Path>,
+    config: &Config,
+    task: Option<Task>,
+    device: &Device,
+) -> Result<(Mbsd, WeightsReport), WeightsError> {
+    let file = WeightsFile::open(path)?;
+    let head = head_in(&file, config)?;
+    if let Some(wanted) = task
+        && wanted != head.task()
+    {
+        return Err(WeightsError::OtherTask { path: file.path().to_owned(), wanted, found: head.task() });
+    }
+    let (model, report, missing) = Loader::new(&file, head).run(Mbsd::init(config, head, device))?;
+    if missing.is_empty() {
+        Ok((model, report))
+    } else {
+        Err(WeightsError::Missing { path: file.path().to_owned(), missing })
+    }
+}
+
+/// Starts a model from a BERT checkpoint (`bert-base-chinese`): text embeddings, encoder and, where it is there,
+/// pooler. Everything else keeps its initial values and is reported, as is what the model has no use for.
+///
+/// # Errors
+/// Any [`WeightsError`] but `Write`, `NoHead` and `OtherTask`.
+pub fn load_encoder(model: Mbsd, path: impl AsRef<Path>) -> Result<(Mbsd, WeightsReport), WeightsError> {
+    let file = WeightsFile::open(path)?;
+    let head = model.head();
+    let mut loader = Loader::new(&file, head);
+    loader.names.retain(|name, _| is_encoder(name) || name.starts_with("bert.pooler."));
+    let (model, report, missing) = loader.run(model)?;
+    let missing: Vec<_> = missing.into_iter().filter(|(name, _)| is_encoder(name)).collect();
+    if missing.is_empty() {
+        Ok((model, report))
+    } else {
+        Err(WeightsError::Missing { path: file.path().to_owned(), missing })
+    }
+}
+
+fn is_encoder(name: &str) -> bool {
+    name.starts_with("bert.embeddings.") || name.starts_with("bert.encoder.")
+}
+
+/// The head a file holds: `classifier.weight` is match, `proj.weight` classification, or alignment where it is twice
+/// as wide as the hidden vectors.
+///
+/// # Errors
+/// [`WeightsError::NoHead`] and [`WeightsError::Shape`].
+pub fn head_in(file: &WeightsFile, config: &Config) -> Result<Head, WeightsError> {
+    let hidden = config.hidden_size;
+    let shape_error = |name: &str, expected: [usize; 2], found: &[usize]| WeightsError::Shape {
+        name: name.to_owned(),
+        expected: expected.to_vec(),
+        found: found.to_vec(),
+    };
+    if let Some(found) = file.shape("classifier.weight") {
+        return if found == [1, hidden] {
+            Ok(Head::Match)
+        } else {
+            Err(shape_error("classifier.weight", [1, hidden], found))
+        };
+    }
+    match file.shape("proj.weight") {
+        Some(&[1, inputs]) if inputs == 2 * hidden => Ok(Head::Alignment),
+        Some(&[classes, inputs]) if inputs == hidden && classes > 0 => Ok(Head::Classification { classes }),
+        Some(found) => {
+            let outputs = found.first().copied().unwrap_or(1);
+            Err(shape_error("proj.weight", [outputs, hidden], found))
+        }
+        None => Err(WeightsError::NoHead { path: file.path().to_owned() }),
+    }
+}
+
+/// Walks a model and replaces each parameter that the file holds.
+struct Loader<'a> {
+    file: &'a WeightsFile,
+    /// From the model's names to the file's.
+    names: BTreeMap<String, String>,
+    task: Task,
+    position: Position,
+    loaded: BTreeSet<String>,
+    missing: Vec<(String, Vec<usize>)>,
+    error: Option<WeightsError>,
+}
+
+impl<'a> Loader<'a> {
+    fn new(file: &'a WeightsFile, head: Head) -> Self {
+        Self {
+            file,
+            names: file.names().into_iter().map(|found| (canonical_name(&found), found)).collect(),
+            task: head.task(),
+            position: Position::default(),
+            loaded: BTreeSet::new(),
+            missing: Vec::new(),
+            error: None,
+        }
+    }
+
+    #[allow(clippy::type_complexity)]
+    fn run(mut self, model: Mbsd) -> Result<(Mbsd, WeightsReport, Vec<(String, Vec<usize>)>), WeightsError> {
+        let model = model.map(&mut self);
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        let unexpected =
+            self.file.names().into_iter().filter(|found| !self.loaded.contains(&canonical_name(found))).collect();
+        let report = WeightsReport {
+            loaded: self.loaded.into_iter().collect(),
+            missing: self.missing.iter().map(|(name, _)| name.clone()).collect(),
+            unexpected,
+        };
+        Ok((model, report, self.missing))
+    }
+
+    /// The values of the parameter called `name`, in the module's layout; `None` where the file lacks it.
+    fn values(&self, name: &str, on_disk: &[usize], transposed: bool) -> Result<Option<Vec<f32>>, WeightsError> {
+        let Some(found) = self.names.get(name) else { return Ok(None) };
+        match self.file.shape(found) {
+            Some(shape) if shape == on_disk => {}
+            shape => {
+                return Err(WeightsError::Shape {
+                    name: found.clone(),
+                    expected: on_disk.to_vec(),
+                    found: shape.unwrap_or_default().to_vec(),
+                });
+            }
+        }
+        let values = self.file.read(found)?;
+        Ok(values.map(|values| if transposed { transpose(&values, on_disk[0], on_disk[1]) } else { values }))
+    }
+}
+
+impl ModuleMapper for Loader<'_> {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.position.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.position.exit();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        if self.error.is_some() {
+            return param;
+        }
+        let path = self.position.path();
+        let name = released_name(&path, self.task).unwrap_or(path);
+        let shape = param.lazy_shape().to_vec();
+        let transposed = self.position.is_linear_weight();
+        let mut on_disk = shape.clone();
+        if transposed {
+            on_disk.reverse();
+        }
+        match self.values(&name, &on_disk, transposed) {
+            Ok(Some(values)) => {
+                self.loaded.insert(name);
+                let tensor = Tensor::from_data(TensorData::new(values, shape), &param.lazy_device());
+                let id = param.id;
+                param.transform_for_load(tensor, id)
+            }
+            Ok(None) => {
+                self.missing.push((name, on_disk));
+                param
+            }
+            Err(error) => {
+                self.error = Some(error);
+                param
+            }
+        }
+    }
+}
+
+/// `[rows, columns]` to `[columns, rows]`.
+pub(super) fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    let mut transposed = vec![0.0; values.len()];
+    for (row, line) in values.chunks_exact(columns.max(1)).enumerate() {
+        for (column, &value) in line.iter().enumerate() {
+            transposed[column * rows + row] = value;
+        }
+    }
+    transposed
+}

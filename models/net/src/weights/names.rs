@@ -1,0 +1,173 @@
+//! From module paths (`encoder.layer.3.attention.query.weight`) to the released model's names
+//! (`bert.encoder.layer.3.attention.self.query.weight`), and from other checkpoints' names to those.
+
+use burn::module::{Module, ModuleVisitor, Param, ParamId};
+use burn::tensor::Tensor;
+use mbsd_spec::Task;
+
+use crate::model::Mbsd;
+
+/// The released model's name of the parameter at a module path, `None` for a path that no [`Mbsd`] has.
+///
+/// The match head is called `classifier` there, the heads of the other tasks `proj`.
+pub fn released_name(path: &str, task: Task) -> Option<String> {
+    let mut parts: Vec<&str> = path.split('.').collect();
+    let field = match parts.pop()? {
+        "gamma" => "weight",
+        "beta" => "bias",
+        other => other,
+    };
+    let module = match parts.as_slice() {
+        [] if field == "modality" => return Some("bert.modality_embeddings".to_owned()),
+        ["image"] => {
+            let name = match field {
+                "cls" => "cls_token",
+                "position" => "position_embeddings",
+                _ => return None,
+            };
+            return Some(format!("bert.img_embeddings.{name}"));
+        }
+        ["image", "patchify", stage, part] => {
+            let offset = match *part {
+                "convolution" => 0,
+                "norm" => 1,
+                _ => return None,
+            };
+            // A sequence of convolution, LayerNorm, ReLU: three entries a stage.
+            let index = 3 * stage.parse::<usize>().ok()? + offset;
+            format!("bert.img_embeddings.patch_embeddings.projection.{index}")
+        }
+        ["embeddings", part] => {
+            let part = match *part {
+                "word" => "word_embeddings",
+                "position" => "position_embeddings",
+                "segment" => "token_type_embeddings",
+                "norm" => "LayerNorm",
+                _ => return None,
+            };
+            format!("bert.embeddings.{part}")
+        }
+        ["encoder", "layer", layer, rest @ ..] => {
+            let part = match rest {
+                ["attention", part @ ("query" | "key" | "value")] => format!("attention.self.{part}"),
+                ["attention", "output"] => "attention.output.dense".to_owned(),
+                ["attention", "norm"] => "attention.output.LayerNorm".to_owned(),
+                ["intermediate"] => "intermediate.dense".to_owned(),
+                ["output"] => "output.dense".to_owned(),
+                ["norm"] => "output.LayerNorm".to_owned(),
+                _ => return None,
+            };
+            format!("bert.encoder.layer.{layer}.{part}")
+        }
+        ["pooler", "dense"] => "bert.pooler.dense".to_owned(),
+        ["classifier"] => match task {
+            Task::Match => "classifier".to_owned(),
+            Task::Classification | Task::Alignment => "proj".to_owned(),
+        },
+        _ => return None,
+    };
+    Some(format!("{module}.{field}"))
+}
+
+/// The released model's name of a tensor in a BERT checkpoint: with or without the `bert.` prefix, LayerNorms with
+/// `gamma` and `beta` (older files) or `weight` and `bias`.
+pub(super) fn canonical_name(found: &str) -> String {
+    let name = match found.rsplit_once('.') {
+        Some((module, "gamma")) => format!("{module}.weight"),
+        Some((module, "beta")) => format!("{module}.bias"),
+        _ => found.to_owned(),
+    };
+    let bare = ["embeddings.", "encoder.", "pooler.", "img_embeddings."].iter().any(|part| name.starts_with(part));
+    if bare || name == "modality_embeddings" { format!("bert.{name}") } else { name }
+}
+
+/// Where a traversal of the modules is.
+#[derive(Debug, Default)]
+pub(super) struct Position {
+    names: Vec<String>,
+    containers: Vec<String>,
+}
+
+impl Position {
+    pub(super) fn enter(&mut self, name: &str, container: &str) {
+        self.names.push(name.to_owned());
+        self.containers.push(container.to_owned());
+    }
+
+    pub(super) fn exit(&mut self) {
+        self.names.pop();
+        self.containers.pop();
+    }
+
+    pub(super) fn path(&self) -> String {
+        self.names.join(".")
+    }
+
+    /// Whether the parameter here is a linear map, which lies transposed on disk.
+    pub(super) fn is_linear_weight(&self) -> bool {
+        self.containers.last().is_some_and(|container| container == "Struct:Linear")
+            && self.names.last().is_some_and(|name| name == "weight")
+    }
+}
+
+/// A parameter met by [`visit_parameters`].
+#[derive(Debug, Clone)]
+pub struct NamedParameter {
+    /// Its identity in gradients and optimizers.
+    pub id: ParamId,
+    /// Its path through the modules' fields.
+    pub path: String,
+    /// Its name on disk.
+    pub name: String,
+    /// Its shape in the module.
+    pub shape: Vec<usize>,
+}
+
+/// Every parameter of a model, in the order of its fields; none is initialized by this.
+pub fn visit_parameters(model: &Mbsd) -> Vec<NamedParameter> {
+    struct Names {
+        position: Position,
+        task: Task,
+        found: Vec<NamedParameter>,
+    }
+    impl ModuleVisitor for Names {
+        fn enter_module(&mut self, name: &str, container: &str) {
+            self.position.enter(name, container);
+        }
+        fn exit_module(&mut self, _name: &str, _container: &str) {
+            self.position.exit();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let path = self.position.path();
+            let name = released_name(&path, self.task).unwrap_or_else(|| path.clone());
+            self.found.push(NamedParameter { id: param.id, path, name, shape: param.lazy_shape().to_vec() });
+        }
+    }
+    let mut names = Names { position: Position::default(), task: model.head().task(), found: Vec::new() };
+    model.visit(&mut names);
+    names.found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_checkpoints_names_are_brought_to_one_form() {
+        for (found, wanted) in [
+            ("embeddings.LayerNorm.gamma", "bert.embeddings.LayerNorm.weight"),
+            ("bert.embeddings.LayerNorm.beta", "bert.embeddings.LayerNorm.bias"),
+            ("encoder.layer.3.output.dense.bias", "bert.encoder.layer.3.output.dense.bias"),
+            ("cls.predictions.bias", "cls.predictions.bias"),
+        ] {
+            assert_eq!(canonical_name(found), wanted);
+        }
+    }
+
+    #[test]
+    fn unknown_paths_have_no_name() {
+        for path in ["", "modality.weight", "encoder.layer.0.attention.rotary.weight", "image.patchify.x.norm.gamma"] {
+            assert_eq!(released_name(path, Task::Match), None, "{path}");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Modules to files.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::path::Path;
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::Tensor;
+use mbsd_spec::Task;
+use safetensors::tensor::{Dtype, View};
+
+use super::WeightsError;
+use super::load::transpose;
+use super::names::{Position, released_name};
+use crate::model::Mbsd;
+
+/// Writes every parameter under the released model's name and in its layout. The same weights give the same bytes.
+///
+/// # Errors
+/// [`WeightsError::Write`]; what has been written by then stays.
+pub fn save(model: &Mbsd, path: impl AsRef<Path>) -> Result<(), WeightsError> {
+    let mut collector = Collector { position: Position::default(), task: model.head().task(), tensors: Vec::new() };
+    model.visit(&mut collector);
+    // The `transformers` library refuses a file that does not say which framework's layout it has.
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    safetensors::serialize_to_file(collector.tensors, Some(metadata), path.as_ref())
+        .map_err(|error| WeightsError::Write { path: path.as_ref().to_owned(), reason: error.to_string() })
+}
+
+struct Collector {
+    position: Position,
+    task: Task,
+    tensors: Vec<(String, Stored)>,
+}
+
+/// A parameter whose bytes are fetched when the file is written, one at a time.
+struct Stored {
+    shape: Vec<usize>,
+    values: Box<dyn Fn() -> Vec<f32>>,
+    transposed: bool,
+}
+
+impl View for Stored {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        let mut values = (self.values)();
+        if self.transposed {
+            values = transpose(&values, self.shape[1], self.shape[0]);
+        }
+        Cow::Owned(values.iter().flat_map(|value| value.to_le_bytes()).collect())
+    }
+
+    fn data_len(&self) -> usize {
+        4 * self.shape.iter().product::<usize>()
+    }
+}
+
+impl ModuleVisitor for Collector {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.position.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.position.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let path = self.position.path();
+        let name = released_name(&path, self.task).unwrap_or(path);
+        let transposed = self.position.is_linear_weight();
+        let tensor = param.val();
+        let mut shape = tensor.dims().to_vec();
+        if transposed {
+            shape.reverse();
+        }
+        let values = Box::new(move || tensor.to_data().iter::<f32>().collect());
+        self.tensors.push((name, Stored { shape, values, transposed }));
+    }
+}

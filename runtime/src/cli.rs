@@ -1,0 +1,74 @@
+//! The command line of `mbsd`: every command, flag and help text, and nothing that acts.
+
+mod common;
+mod look;
+mod products;
+
+use std::ffi::OsString;
+
+use clap::{Parser, Subcommand};
+
+pub(crate) use common::{BundleArgs, EngineArgs, InputArgs, OutputArgs};
+pub(crate) use look::{InspectArgs, RunArgs};
+pub(crate) use products::{AlignArgs, ClassifyArgs, EmbedArgs, EvalArgs, TagArgs};
+
+/// Tags, classifies and compares products with an exported MBSD model
+#[derive(Debug, Parser)]
+#[command(
+    name = "mbsd",
+    version,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "Exit status: 0 done, 1 failed, 2 wrong usage."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Score tags for every product
+    Tag(TagArgs),
+    /// Put every product into classes
+    Classify(ClassifyArgs),
+    /// Say which pairs of products are the same
+    Align(AlignArgs),
+    /// Write every product's pooled vector
+    Embed(EmbedArgs),
+    /// Measure a bundle on labelled products
+    Eval(EvalArgs),
+    /// Run one graph of a bundle on tensors from a file
+    Run(RunArgs),
+    /// Show what is in a bundle and what can run it here
+    Inspect(InspectArgs),
+    /// Train a model (hands over to `mbsd-train`)
+    #[command(disable_help_flag = true)]
+    Train(HandOverArgs),
+    /// Compile a checkpoint to a bundle (hands over to `mbsd-export`)
+    #[command(disable_help_flag = true)]
+    Export(HandOverArgs),
+    /// Quantize a bundle (hands over to `mbsd-calib`)
+    #[command(disable_help_flag = true)]
+    Calibrate(HandOverArgs),
+}
+
+/// Arguments that another program reads.
+#[derive(Debug, clap::Args)]
+pub(crate) struct HandOverArgs {
+    /// Passed on as they are
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+    pub(crate) args: Vec<OsString>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

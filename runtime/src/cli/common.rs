@@ -1,0 +1,91 @@
+//! Flags that several commands share.
+
+use std::fmt::Display;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use mbsd_runtime::engine::{CpuNodes, EngineKind, EngineOptions, SessionOptions};
+use mbsd_spec::{Precision, Variant};
+
+/// The model.
+#[derive(Debug, Args)]
+pub(crate) struct BundleArgs {
+    /// Bundle folder, as written by `mbsd export`
+    #[arg(long, value_name = "DIR")]
+    pub(crate) bundle: PathBuf,
+}
+
+/// What computes.
+#[derive(Debug, Args)]
+pub(crate) struct EngineArgs {
+    /// Inference engine
+    #[arg(long, value_name = "ENGINE", default_value = "tract", value_parser = named(EngineKind::ALL))]
+    pub(crate) engine: EngineKind,
+    /// Arithmetic of the graphs to use
+    #[arg(long, value_name = "PRECISION", default_value = "f32", value_parser = named(Precision::ALL))]
+    pub(crate) precision: Precision,
+    /// CPU threads to use [default: one per core]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
+    /// ONNX Runtime library, or the folder it is in, for the ort- engines
+    #[arg(long, value_name = "PATH")]
+    pub(crate) onnxruntime: Option<PathBuf>,
+    /// Let a GPU engine run operations on the CPU that it has no kernel for, instead of failing
+    #[arg(long)]
+    pub(crate) cpu_nodes: bool,
+}
+
+impl EngineArgs {
+    /// How the engine is found.
+    pub(crate) fn engine_options(&self) -> EngineOptions {
+        EngineOptions { onnxruntime: self.onnxruntime.clone() }
+    }
+
+    /// How graphs are loaded, with `--threads` inside one operation. A command that runs several sessions at once
+    /// divides the threads among them.
+    pub(crate) fn session_options(&self) -> SessionOptions {
+        SessionOptions {
+            threads: self.threads,
+            cpu_nodes: if self.cpu_nodes { CpuNodes::Allowed } else { CpuNodes::Refused },
+            ..SessionOptions::default()
+        }
+    }
+}
+
+/// The products.
+#[derive(Debug, Args)]
+pub(crate) struct InputArgs {
+    /// Products: .parquet, .jsonl, .csv or .tsv with `id`, `title` and `image`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: PathBuf,
+    /// Folder that image paths are relative to [default: the folder of the input file]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) images: Option<PathBuf>,
+}
+
+/// The result.
+#[derive(Debug, Args)]
+pub(crate) struct OutputArgs {
+    /// Where to write: .parquet or .jsonl
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// Print the summary as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Takes one of the names of `all`.
+pub(super) fn named<T>(all: &[T]) -> impl TypedValueParser<Value = T>
+where
+    T: Display + FromStr<Err: std::error::Error + Send + Sync + 'static> + Clone + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(all.iter().map(ToString::to_string)).try_map(|name| name.parse::<T>())
+}
+
+/// Takes the name of a variant.
+pub(super) fn variant() -> impl TypedValueParser<Value = Variant> {
+    named(Variant::ALL)
+}

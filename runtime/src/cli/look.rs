@@ -1,0 +1,65 @@
+//! Commands that look at graphs: `run`, `inspect`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use mbsd_spec::{Precision, Variant};
+
+use super::common::{BundleArgs, EngineArgs, named, variant};
+
+/// Arguments of `mbsd run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) bundle: BundleArgs,
+    /// Graph to run
+    #[arg(long, default_value = "full", value_parser = variant())]
+    pub(crate) variant: Variant,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+    /// Tensors by input name; those that the graph does not take are left aside
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub(crate) inputs: PathBuf,
+    /// Where to write the outputs
+    #[arg(long, value_name = "FILE.safetensors", required_unless_present = "check")]
+    pub(crate) outputs: Option<PathBuf>,
+    /// Take inputs named PREFIX + name too: with `src_`, `src_input_ids` feeds `input_ids`
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) prefix: Option<String>,
+    /// Compare the outputs with tensors of the inputs file named `<output>` or `<variant>.<output>`, and fail where
+    /// they differ by more than the tolerance
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Largest absolute difference that `--check` accepts
+    #[arg(long, value_name = "X", default_value_t = 1e-4, value_parser = tolerance)]
+    pub(crate) tolerance: f64,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `mbsd inspect`.
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    #[command(flatten)]
+    pub(crate) bundle: BundleArgs,
+    /// Show this graph, node by node
+    #[arg(long, value_name = "VARIANT", value_parser = variant())]
+    pub(crate) graph: Option<Variant>,
+    /// Arithmetic of the graph to show
+    #[arg(long, value_name = "PRECISION", default_value = "f32", value_parser = named(Precision::ALL))]
+    pub(crate) precision: Precision,
+    /// ONNX Runtime library, or the folder it is in
+    #[arg(long, value_name = "PATH")]
+    pub(crate) onnxruntime: Option<PathBuf>,
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn tolerance(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value >= 0.0 => Ok(value),
+        _ => Err("must be a number of at least 0".to_owned()),
+    }
+}

@@ -1,0 +1,7 @@
+//! `mbsd classify`.
+
+use crate::cli::ClassifyArgs;
+
+pub(crate) fn run(args: ClassifyArgs) -> anyhow::Result<()> {
+    anyhow::bail!("`mbsd classify` cannot run yet: {args:?}")
+}

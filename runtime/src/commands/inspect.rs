@@ -1,0 +1,160 @@
+//! `mbsd inspect`: what is in a bundle, and what can run it on this machine.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+
+use anyhow::Result;
+use mbsd_runtime::engine::{self, EngineError, EngineKind, EngineOptions, shape_text};
+use mbsd_runtime::onnx::Graph;
+use mbsd_spec::bundle::{Artifact, Parity};
+use mbsd_spec::{Bundle, Variant};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::cli::InspectArgs;
+
+pub(crate) fn run(args: InspectArgs) -> Result<()> {
+    let bundle = Bundle::open(&args.bundle.bundle)?;
+    let text = match args.graph {
+        Some(variant) => graph(&bundle, variant, &args)?,
+        None => summary(&bundle, &args)?,
+    };
+    io::stdout().lock().write_all(text.as_bytes())?;
+    Ok(())
+}
+
+fn graph(bundle: &Bundle, variant: Variant, args: &InspectArgs) -> Result<String> {
+    let (_, path) = bundle.artifact(variant, args.precision)?;
+    let mut graph = Graph::read(&path)?;
+    if let Err(error) = graph.infer_shapes(&path) {
+        eprintln!("note: only the shapes that the file states are shown: {}", chain(&error));
+    }
+    Ok(if args.json { format!("{}\n", serde_json::to_string_pretty(&graph)?) } else { graph.text() })
+}
+
+/// An engine on this machine.
+#[derive(Debug, Serialize)]
+struct Availability {
+    engine: &'static str,
+    available: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    library: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    found: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+fn engines(options: &EngineOptions) -> Vec<Availability> {
+    let one = |&kind: &EngineKind| match engine::open(kind, options) {
+        Ok(engine) => Availability {
+            engine: kind.name(),
+            available: true,
+            version: Some(engine.version()),
+            library: engine.library().map(|library| library.path.display().to_string()),
+            found: engine.library().map(|library| library.origin.to_string()),
+            reason: None,
+        },
+        Err(error) => {
+            let reason = match &error {
+                EngineError::Unavailable { source, .. } => chain(source.as_ref()),
+                other => chain(other),
+            };
+            Availability {
+                engine: kind.name(),
+                available: false,
+                version: None,
+                library: None,
+                found: None,
+                reason: Some(reason),
+            }
+        }
+    };
+    EngineKind::ALL.iter().map(one).collect()
+}
+
+fn summary(bundle: &Bundle, args: &InspectArgs) -> Result<String> {
+    let engines = engines(&EngineOptions { onnxruntime: args.onnxruntime.clone() });
+    let (manifest, config) = (bundle.manifest(), bundle.config());
+    if args.json {
+        let report = json!({
+            "bundle": bundle.root(), "digests": "ok", "manifest": manifest, "config": config, "engines": engines,
+        });
+        return Ok(format!("{report:#}\n"));
+    }
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| writeln!(text, "{name:<8} {value}");
+    line("bundle", bundle.root().display().to_string())?;
+    let mut task = manifest.task.to_string();
+    if !manifest.labels.is_empty() {
+        task.push_str(&format!(", {} classes", manifest.labels.len()));
+    }
+    if let Some(threshold) = manifest.threshold {
+        task.push_str(&format!(", threshold {threshold}"));
+    }
+    line("task", task)?;
+    let side = config.image_size;
+    let layers = format!("{} layers of {} units", config.num_hidden_layers, config.hidden_size);
+    line("model", format!("{layers}, {} heads, {} parameters", config.num_attention_heads, manifest.provenance.parameters))?;
+    line("image", format!("{side} x {side} pixels in patches of {}", config.patch_size))?;
+    line("text", format!("at most {} tokens, {} words", manifest.max_text_tokens, config.vocab_size))?;
+    line("files", format!("{}, all digests right", manifest.files.len()))?;
+    line("made by", manifest.provenance.producer.clone())?;
+    text.push_str("graphs\n");
+    for artifact in &manifest.artifacts {
+        describe(&mut text, artifact)?;
+    }
+    text.push_str("engines here\n");
+    for one in &engines {
+        let Availability { engine, version, library, found, reason, .. } = one;
+        write!(text, "  {engine:<13}")?;
+        match (version, reason) {
+            (Some(version), _) => write!(text, "{version}")?,
+            (None, Some(reason)) => write!(text, "not available: {reason}")?,
+            (None, None) => {}
+        }
+        if let (Some(library), Some(found)) = (library, found) {
+            write!(text, " ({library}, {found})")?;
+        }
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+fn describe(text: &mut String, artifact: &Artifact) -> Result<()> {
+    let Artifact { variant, precision, path, opset, bytes, inputs, outputs, parity } = artifact;
+    writeln!(text, "  {variant} {precision}: {path}, {:.1} MB, opset {opset}", *bytes as f64 / 1e6)?;
+    for (title, specs) in [("in", inputs), ("out", outputs)] {
+        for spec in specs {
+            writeln!(text, "    {title:<7} {} {} {}", spec.name, spec.dtype, shape_text(&spec.shape))?;
+        }
+    }
+    for (engine, parity) in parity {
+        match parity {
+            Parity::Measured(m) => writeln!(
+                text,
+                "    parity  {engine} {}: max difference {:.2e}, mean {:.2e}, {} rows",
+                m.engine_version, m.max_abs_diff, m.mean_abs_diff, m.rows
+            )?,
+            Parity::NotMeasured(why) => writeln!(text, "    parity  {engine}: {why}")?,
+        }
+    }
+    Ok(())
+}
+
+/// An error and its causes in one line, without repetition.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        next = cause.source();
+    }
+    text
+}

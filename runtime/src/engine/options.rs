@@ -1,0 +1,230 @@
+//! What engines and sessions can be told, typed, and as the option strings that ONNX Runtime takes.
+//!
+//! Everything here is plain data: it is tested without a GPU.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use super::profiles::ShapeProfiles;
+
+/// How an engine is found.
+#[derive(Debug, Clone, Default)]
+pub struct EngineOptions {
+    /// The ONNX Runtime library, or the folder it lies in. `None` looks in the usual places.
+    pub onnxruntime: Option<PathBuf>,
+}
+
+/// How a graph is loaded.
+#[derive(Debug, Clone, Default)]
+pub struct SessionOptions {
+    /// Threads inside one operation. `None` leaves it to the engine (ONNX Runtime takes one per core). tract computes
+    /// a session on one thread and takes no notice; it scales over [`super::Session::fork`]s.
+    pub threads: Option<NonZeroUsize>,
+    /// Whether a GPU engine may leave single operations to the CPU.
+    pub cpu_nodes: CpuNodes,
+    /// For `ort-cuda`, and for what TensorRT leaves to CUDA.
+    pub cuda: CudaOptions,
+    /// For `ort-tensorrt`.
+    pub tensorrt: TensorrtOptions,
+}
+
+/// What happens to operations that a GPU provider has no kernel for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CpuNodes {
+    /// Loading fails: nothing computes on the CPU unnoticed.
+    #[default]
+    Refused,
+    /// ONNX Runtime places them on the CPU, as it does with arithmetic on shapes.
+    Allowed,
+}
+
+/// How the device memory arena grows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ArenaExtend {
+    /// By powers of two: fewer allocations.
+    NextPowerOfTwo,
+    /// By what was asked for: a tighter bound, which serving several graphs on a GPU wants.
+    #[default]
+    SameAsRequested,
+}
+
+/// Options of the CUDA execution provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CudaOptions {
+    /// Index of the GPU.
+    pub device: u32,
+    /// Bytes the arena may take; `None` for all the memory there is.
+    pub memory_limit: Option<u64>,
+    /// How the arena grows.
+    pub arena_extend: ArenaExtend,
+    /// Matrix products in TF32. Off by default: its 10-bit mantissa breaks the parity with Burn that the manifest records.
+    pub tf32: bool,
+    /// Record the launches of a shape once and replay them. For a server such as Triton, which keeps inputs of one
+    /// shape at fixed addresses. Loading a [`super::Session`] with it is refused: each run passes other buffers, and a
+    /// replay would read the first ones.
+    pub cuda_graph: bool,
+    /// Bind inputs and outputs to the session, which copies them to the device ahead of the run, instead of passing
+    /// them at the run.
+    pub io_binding: bool,
+}
+
+impl Default for CudaOptions {
+    fn default() -> Self {
+        Self {
+            device: 0,
+            memory_limit: None,
+            arena_extend: ArenaExtend::default(),
+            tf32: false,
+            cuda_graph: false,
+            io_binding: false,
+        }
+    }
+}
+
+impl CudaOptions {
+    /// The provider's option strings.
+    pub fn to_options(&self) -> BTreeMap<String, String> {
+        let mut options = BTreeMap::new();
+        let mut set = |key: &str, value: String| options.insert(key.to_owned(), value);
+        set("device_id", self.device.to_string());
+        if let Some(bytes) = self.memory_limit {
+            set("gpu_mem_limit", bytes.to_string());
+        }
+        let extend = match self.arena_extend {
+            ArenaExtend::NextPowerOfTwo => "kNextPowerOfTwo",
+            ArenaExtend::SameAsRequested => "kSameAsRequested",
+        };
+        set("arena_extend_strategy", extend.to_owned());
+        set("use_tf32", flag(self.tf32));
+        set("enable_cuda_graph", flag(self.cuda_graph));
+        // Exhaustive search benchmarks every algorithm anew for every batch and text length.
+        set("cudnn_conv_algo_search", "HEURISTIC".to_owned());
+        options
+    }
+}
+
+/// Options of the TensorRT execution provider.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TensorrtOptions {
+    /// Index of the GPU.
+    pub device: u32,
+    /// Folder of built engines. Building one takes minutes; without a cache every start pays for it.
+    pub engine_cache: Option<PathBuf>,
+    /// Folder of measured kernel times, which make the next build faster.
+    pub timing_cache: Option<PathBuf>,
+    /// Smallest, usual and largest shape of every input.
+    pub profiles: Option<ShapeProfiles>,
+    /// Let TensorRT choose half-precision kernels. LayerNorm stays in single precision.
+    pub fp16: bool,
+    /// Let TensorRT choose 8-bit kernels for a graph with QuantizeLinear/DequantizeLinear pairs.
+    pub int8: bool,
+    /// Record the launches of a shape once and replay them; see [`CudaOptions::cuda_graph`].
+    pub cuda_graph: bool,
+    /// Bytes TensorRT may use while it runs; `None` for all the memory there is.
+    pub workspace_limit: Option<u64>,
+}
+
+impl TensorrtOptions {
+    /// The provider's option strings.
+    pub fn to_options(&self) -> BTreeMap<String, String> {
+        let mut options = BTreeMap::new();
+        let mut set = |key: &str, value: String| {
+            options.insert(key.to_owned(), value);
+        };
+        set("device_id", self.device.to_string());
+        set("trt_fp16_enable", flag(self.fp16));
+        if self.fp16 {
+            set("trt_layer_norm_fp32_fallback", flag(true));
+        }
+        set("trt_int8_enable", flag(self.int8));
+        set("trt_cuda_graph_enable", flag(self.cuda_graph));
+        if let Some(bytes) = self.workspace_limit {
+            set("trt_max_workspace_size", bytes.to_string());
+        }
+        if let Some(folder) = &self.engine_cache {
+            set("trt_engine_cache_enable", flag(true));
+            set("trt_engine_cache_path", folder.display().to_string());
+        }
+        if let Some(folder) = &self.timing_cache {
+            set("trt_timing_cache_enable", flag(true));
+            set("trt_timing_cache_path", folder.display().to_string());
+        }
+        if let Some(profiles) = &self.profiles {
+            options.extend(profiles.to_options());
+        }
+        options
+    }
+}
+
+fn flag(on: bool) -> String {
+    if on { "1" } else { "0" }.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(options: &BTreeMap<String, String>) -> String {
+        options.iter().map(|(key, value)| format!("{key}={value}\n")).collect()
+    }
+
+    #[test]
+    fn cuda_options_as_onnxruntime_takes_them() {
+        insta::assert_snapshot!(text(&CudaOptions::default().to_options()), @r"
+        arena_extend_strategy=kSameAsRequested
+        cudnn_conv_algo_search=HEURISTIC
+        device_id=0
+        enable_cuda_graph=0
+        use_tf32=0
+        ");
+        let all = CudaOptions {
+            device: 3,
+            memory_limit: Some(4 << 30),
+            arena_extend: ArenaExtend::NextPowerOfTwo,
+            tf32: true,
+            cuda_graph: true,
+            io_binding: true,
+        };
+        insta::assert_snapshot!(text(&all.to_options()), @r"
+        arena_extend_strategy=kNextPowerOfTwo
+        cudnn_conv_algo_search=HEURISTIC
+        device_id=3
+        enable_cuda_graph=1
+        gpu_mem_limit=4294967296
+        use_tf32=1
+        ");
+    }
+
+    #[test]
+    fn tensorrt_options_as_onnxruntime_takes_them() {
+        insta::assert_snapshot!(text(&TensorrtOptions::default().to_options()), @r"
+        device_id=0
+        trt_cuda_graph_enable=0
+        trt_fp16_enable=0
+        trt_int8_enable=0
+        ");
+        let all = TensorrtOptions {
+            device: 1,
+            engine_cache: Some("cache/engines".into()),
+            timing_cache: Some("cache/timing".into()),
+            profiles: None,
+            fp16: true,
+            int8: true,
+            cuda_graph: true,
+            workspace_limit: Some(1 << 30),
+        };
+        insta::assert_snapshot!(text(&all.to_options()), @r"
+        device_id=1
+        trt_cuda_graph_enable=1
+        trt_engine_cache_enable=1
+        trt_engine_cache_path=cache/engines
+        trt_fp16_enable=1
+        trt_int8_enable=1
+        trt_layer_norm_fp32_fallback=1
+        trt_max_workspace_size=1073741824
+        trt_timing_cache_enable=1
+        trt_timing_cache_path=cache/timing
+        ");
+    }
+}

@@ -1,0 +1,299 @@
+//! ONNX Runtime, through a library loaded at run time; on the CPU, CUDA or TensorRT.
+//!
+//! `ort` registers execution providers without complaint when they cannot be had. Here that is an error, as is a
+//! single operation that would run on the CPU unasked.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use ::ort::environment::Environment;
+use ::ort::ep::{self, ArbitrarilyConfigurableExecutionProvider, ExecutionProvider, ExecutionProviderDispatch};
+use ::ort::memory::MemoryInfo;
+use ::ort::session::builder::{AutoDevicePolicy, SessionBuilder};
+use ::ort::session::{Session as OrtSession, SessionInputValue, SessionOutputs};
+use ::ort::value::{DynValue, Outlet, Tensor as OrtTensor, TensorElementType, TensorRef, ValueType};
+use mbsd_spec::bundle::{DimSpec, TensorSpec};
+use mbsd_spec::{NamedTensors, Tensor};
+
+use super::library::{self, RuntimeLibrary};
+use super::{
+    CpuNodes, Engine, EngineError, EngineKind, EngineOptions, Session, SessionOptions, Source, check, guard,
+};
+
+#[derive(Clone)]
+pub(super) struct OrtEngine {
+    kind: EngineKind,
+    library: RuntimeLibrary,
+    environment: Environment,
+}
+
+/// An execution provider that the library cannot offer.
+#[derive(Debug, thiserror::Error)]
+enum ProviderError {
+    #[error(
+        "{} (ONNX Runtime {version}) was built without {provider}: {file} is missing; take the library of the \
+         onnxruntime-gpu package, with {needs}",
+        library.display()
+    )]
+    NotBuilt { library: PathBuf, version: String, provider: &'static str, file: &'static str, needs: &'static str },
+    #[error("{provider} does not start; it needs {file} beside {}, and {needs}", library.display())]
+    Register {
+        library: PathBuf,
+        provider: &'static str,
+        file: &'static str,
+        needs: &'static str,
+        source: ::ort::Error,
+    },
+}
+
+impl OrtEngine {
+    pub(super) fn open(kind: EngineKind, options: &EngineOptions) -> Result<Self, EngineError> {
+        let (library, environment) = library::environment(options.onnxruntime.as_deref())
+            .map_err(|source| EngineError::unavailable(kind, source))?;
+        let engine = Self { kind, library, environment };
+        guard::catch(|| {
+            // Registered once for the error alone: it says what is missing before any graph is read.
+            let builder = OrtSession::builder(&engine.environment)?;
+            engine.register(builder, &SessionOptions::default()).map(drop)
+        })
+        .map_err(|source| EngineError::unavailable(kind, source))?;
+        Ok(engine)
+    }
+
+    /// Registers the engine's execution providers, in the order of preference.
+    fn register(&self, mut builder: SessionBuilder, options: &SessionOptions) -> Result<SessionBuilder, Source> {
+        if self.kind == EngineKind::OrtTensorrt {
+            let tensorrt = configured(ep::TensorRT::default(), options.tensorrt.to_options());
+            let (file, needs) = ("libonnxruntime_providers_tensorrt.so", "TensorRT 10, CUDA 13 and cuDNN 9");
+            builder = self.provide(builder, tensorrt, "TensorRT", file, needs)?;
+        }
+        if matches!(self.kind, EngineKind::OrtCuda | EngineKind::OrtTensorrt) {
+            let cuda = configured(ep::CUDA::default(), options.cuda.to_options());
+            let (file, needs) = ("libonnxruntime_providers_cuda.so", "CUDA 13 and cuDNN 9");
+            builder = self.provide(builder, cuda, "CUDA", file, needs)?;
+        }
+        Ok(builder)
+    }
+
+    fn provide<P>(
+        &self,
+        builder: SessionBuilder,
+        provider: P,
+        name: &'static str,
+        file: &'static str,
+        needs: &'static str,
+    ) -> Result<SessionBuilder, Source>
+    where
+        P: ExecutionProvider + Into<ExecutionProviderDispatch>,
+    {
+        let library = self.library.path.clone();
+        if !P::is_available()? {
+            let version = self.library.version.clone();
+            return Err(ProviderError::NotBuilt { library, version, provider: name, file, needs }.into());
+        }
+        builder.with_execution_providers([provider.into().error_on_failure()]).map_err(|error| {
+            ProviderError::Register { library, provider: name, file, needs, source: error.into() }.into()
+        })
+    }
+
+    fn session(&self, graph: &Path, options: &SessionOptions) -> Result<OrtSession, Source> {
+        let on_gpu = self.kind != EngineKind::OrtCpu;
+        if on_gpu && (options.cuda.cuda_graph || options.tensorrt.cuda_graph) {
+            return Err("CUDA graphs need inputs at fixed addresses, which a session here does not keep; turn them off"
+                .into());
+        }
+        let builder = OrtSession::builder(&self.environment)?;
+        let builder = plain(builder.with_auto_device(AutoDevicePolicy::PreferCPU))?;
+        let mut builder = self.register(builder, options)?;
+        if let Some(threads) = options.threads {
+            builder = plain(builder.with_intra_threads(threads.get()))?;
+        }
+        let strict = on_gpu && options.cpu_nodes == CpuNodes::Refused;
+        if strict {
+            builder = plain(builder.with_disable_cpu_fallback())?;
+        }
+        builder.commit_from_file(graph).map_err(|error| -> Source {
+            if strict && error.message().contains("fallback to CPU EP has been explicitly disabled") {
+                let hint = "some operations of the graph have no kernel on the GPU; allow them on the CPU with --cpu-nodes";
+                format!("{hint}: {error}").into()
+            } else {
+                error.into()
+            }
+        })
+    }
+}
+
+/// The error alone: the builder that `ort` hands back with it cannot cross threads.
+fn plain(built: ::ort::session::builder::BuilderResult) -> ::ort::Result<SessionBuilder> {
+    built.map_err(Into::into)
+}
+
+fn configured<P: ArbitrarilyConfigurableExecutionProvider>(provider: P, options: BTreeMap<String, String>) -> P {
+    options.into_iter().fold(provider, |provider, (key, value)| provider.with_arbitrary_config(key, value))
+}
+
+impl Engine for OrtEngine {
+    fn kind(&self) -> EngineKind {
+        self.kind
+    }
+
+    fn version(&self) -> String {
+        self.library.version.clone()
+    }
+
+    fn library(&self) -> Option<&RuntimeLibrary> {
+        Some(&self.library)
+    }
+
+    fn load(&self, graph: &Path, options: &SessionOptions) -> Result<Box<dyn Session>, EngineError> {
+        let session = guard::catch(|| {
+            let session = self.session(graph, options)?;
+            let specs = |outlets: &[Outlet]| outlets.iter().map(spec).collect::<Result<Vec<_>, Source>>();
+            Ok(OrtWorker {
+                inputs: specs(session.inputs())?,
+                outputs: specs(session.outputs())?,
+                session,
+                engine: self.clone(),
+                path: graph.to_owned(),
+                options: options.clone(),
+            })
+        });
+        match session {
+            Ok(session) => Ok(Box::new(session)),
+            Err(source) => Err(EngineError::Graph { engine: self.kind, path: graph.to_owned(), source }),
+        }
+    }
+}
+
+/// Name, type and shape of a graph input or output.
+fn spec(outlet: &Outlet) -> Result<TensorSpec, Source> {
+    let ValueType::Tensor { ty, shape, dimension_symbols } = outlet.dtype() else {
+        return Err(format!("`{}` is not a tensor", outlet.name()).into());
+    };
+    let dim = |(axis, &extent): (usize, &i64)| match usize::try_from(extent) {
+        Ok(extent) => DimSpec::Fixed(extent),
+        Err(_) => DimSpec::Symbol(match dimension_symbols.get(axis) {
+            Some(symbol) if !symbol.is_empty() => symbol.clone(),
+            _ => check::ANONYMOUS.to_owned(),
+        }),
+    };
+    Ok(TensorSpec {
+        name: outlet.name().to_owned(),
+        dtype: dtype(*ty).to_owned(),
+        shape: shape.iter().enumerate().map(dim).collect(),
+    })
+}
+
+/// The type's name in manifests.
+fn dtype(kind: TensorElementType) -> &'static str {
+    match kind {
+        TensorElementType::Float32 => "float32",
+        TensorElementType::Float64 => "float64",
+        TensorElementType::Float16 => "float16",
+        TensorElementType::Bfloat16 => "bfloat16",
+        TensorElementType::Int64 => "int64",
+        TensorElementType::Int32 => "int32",
+        TensorElementType::Int8 => "int8",
+        TensorElementType::Uint8 => "uint8",
+        TensorElementType::Bool => "bool",
+        _ => "other",
+    }
+}
+
+struct OrtWorker {
+    session: OrtSession,
+    inputs: Vec<TensorSpec>,
+    outputs: Vec<TensorSpec>,
+    engine: OrtEngine,
+    path: PathBuf,
+    options: SessionOptions,
+}
+
+impl Session for OrtWorker {
+    fn run(&mut self, inputs: &NamedTensors) -> Result<NamedTensors, EngineError> {
+        check::check(&self.inputs, inputs)?;
+        let bind = self.engine.kind != EngineKind::OrtCpu && self.options.cuda.io_binding;
+        let (session, specs, outputs) = (&mut self.session, &self.inputs, &self.outputs);
+        guard::catch(|| {
+            let values = specs.iter().map(|spec| value(spec, &inputs[&spec.name])).collect::<::ort::Result<Vec<_>>>()?;
+            if !bind {
+                return named(&session.run(values.as_slice())?);
+            }
+            let mut binding = session.create_binding()?;
+            for (spec, value) in specs.iter().zip(&values) {
+                binding.bind_input(&spec.name, value)?;
+            }
+            let host = MemoryInfo::default();
+            for spec in outputs {
+                binding.bind_output_to_device(&spec.name, &host)?;
+            }
+            named(&session.run_binding(&binding)?)
+        })
+        .map_err(|source| EngineError::Run {
+            engine: self.engine.kind,
+            graph: self.path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
+            source,
+        })
+    }
+
+    fn inputs(&self) -> &[TensorSpec] {
+        &self.inputs
+    }
+
+    fn outputs(&self) -> &[TensorSpec] {
+        &self.outputs
+    }
+
+    fn fork(&self) -> Result<Box<dyn Session>, EngineError> {
+        self.engine.load(&self.path, &self.options)
+    }
+}
+
+/// A tensor as ONNX Runtime takes it, in the type of the graph's input.
+fn value<'t>(spec: &TensorSpec, tensor: &'t Tensor) -> ::ort::Result<SessionInputValue<'t>> {
+    Ok(match tensor {
+        Tensor::F32 { shape, data } => TensorRef::from_array_view((shape.as_slice(), data.as_slice()))?.into(),
+        Tensor::I64 { shape, data } => match spec.dtype.as_str() {
+            // The values were found to fit.
+            "bool" => OrtTensor::from_array((shape.clone(), data.iter().map(|&v| v != 0).collect::<Vec<_>>()))?.into(),
+            "int32" => OrtTensor::from_array((shape.clone(), data.iter().map(|&v| v as i32).collect::<Vec<_>>()))?.into(),
+            "uint8" => OrtTensor::from_array((shape.clone(), data.iter().map(|&v| v as u8).collect::<Vec<_>>()))?.into(),
+            _ => TensorRef::from_array_view((shape.as_slice(), data.as_slice()))?.into(),
+        },
+    })
+}
+
+fn named(outputs: &SessionOutputs<'_>) -> Result<NamedTensors, Source> {
+    outputs.iter().map(|(name, value)| Ok((name.to_owned(), tensor(name, &value)?))).collect()
+}
+
+/// A tensor as the rest of the program takes it: floats as float32, integers and bools as int64.
+fn tensor(name: &str, value: &DynValue) -> Result<Tensor, Source> {
+    fn i64s<T: Copy + Into<i64> + ::ort::value::PrimitiveTensorElementType>(value: &DynValue) -> Result<Tensor, Source> {
+        let (shape, data) = value.try_extract_tensor::<T>()?;
+        Ok(Tensor::i64(extents(shape)?, data.iter().map(|&v| v.into()).collect())?)
+    }
+    match value.dtype().tensor_type() {
+        Some(TensorElementType::Float32) => {
+            let (shape, data) = value.try_extract_tensor::<f32>()?;
+            Ok(Tensor::f32(extents(shape)?, data.to_vec())?)
+        }
+        Some(TensorElementType::Float64) => {
+            let (shape, data) = value.try_extract_tensor::<f64>()?;
+            Ok(Tensor::f32(extents(shape)?, data.iter().map(|&v| v as f32).collect())?)
+        }
+        Some(TensorElementType::Int64) => i64s::<i64>(value),
+        Some(TensorElementType::Int32) => i64s::<i32>(value),
+        Some(TensorElementType::Uint8) => i64s::<u8>(value),
+        Some(TensorElementType::Int8) => i64s::<i8>(value),
+        Some(TensorElementType::Bool) => i64s::<bool>(value),
+        other => {
+            let kind = other.map_or("no tensor", dtype);
+            Err(format!("output `{name}` is of type {kind}, which this runtime does not read").into())
+        }
+    }
+}
+
+fn extents(shape: &[i64]) -> Result<Vec<usize>, Source> {
+    shape.iter().map(|&extent| Ok(usize::try_from(extent)?)).collect()
+}

@@ -1,0 +1,103 @@
+//! `cargo xtask test`: everything CI checks, what fails fast first.
+
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::onnxruntime;
+use crate::workspace::{Workspace, execute, output, time};
+
+/// Runs every check and stops at the first that fails.
+///
+/// # Errors
+/// Names the failed check.
+pub(crate) fn run(workspace: &Workspace) -> Result<()> {
+    let begin = Instant::now();
+    let mut skipped = Vec::new();
+
+    step("formatting", || run_cargo(workspace, &["fmt", "--all", "--check"]))?;
+    step("the runtime depends on no Burn", || no_burn(workspace))?;
+    // Lints and documentation need the dependencies' metadata only, and the same of both.
+    step("lints", || {
+        run_cargo(workspace, &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])
+    })?;
+    step("documentation", || {
+        execute(workspace.cargo(["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "-D warnings"))
+    })?;
+
+    let library = step("ONNX Runtime library", || match onnxruntime::ensure(workspace) {
+        Ok(library) => {
+            println!("version {} from {}", library.version, library.source);
+            Ok(Some(library.path(workspace)))
+        }
+        Err(error) => {
+            println!("{error:#}");
+            skipped.push("tests through ONNX Runtime: no library");
+            Ok(None)
+        }
+    })?;
+    if std::env::var_os("MBSD_DATA").is_none() {
+        skipped.push("tests over real data: MBSD_DATA does not name the data folder");
+    }
+
+    // The suites run the programs, so these must be as fresh as the tests.
+    step("programs", || run_cargo(workspace, &["build", "--workspace", "--bins", "--locked"]))?;
+    step("tests", || {
+        let mut tests = workspace.cargo(["test", "--workspace", "--locked", "--no-fail-fast"]);
+        if let Some(path) = &library
+            && std::env::var_os("ORT_DYLIB_PATH").is_none()
+        {
+            tests.env("ORT_DYLIB_PATH", path);
+        }
+        execute(&mut tests)
+    })?;
+
+    for what in &skipped {
+        println!("skipped: {what}");
+    }
+    println!("all checks passed in {}", time(begin.elapsed()));
+    Ok(())
+}
+
+fn step<T>(name: &str, check: impl FnOnce() -> Result<T>) -> Result<T> {
+    println!("== {name}");
+    let begin = Instant::now();
+    let result = check().with_context(|| format!("check `{name}` failed"))?;
+    println!("== {name}: passed in {}", time(begin.elapsed()));
+    Ok(result)
+}
+
+fn run_cargo(workspace: &Workspace, arguments: &[&str]) -> Result<()> {
+    execute(&mut workspace.cargo(arguments))
+}
+
+/// The serving binary must stay free of the training framework.
+fn no_burn(workspace: &Workspace) -> Result<()> {
+    let mut tree: Command = workspace.cargo(["tree", "--locked", "--package", "mbsd-runtime", "--edges", "normal"]);
+    let tree = output(tree.args(["--prefix", "none", "--format", "{p}"]))?;
+    match burn_in(&tree) {
+        Some(line) => bail!("mbsd-runtime depends on {line}; find out why with `cargo tree -p mbsd-runtime -e normal`"),
+        None => Ok(()),
+    }
+}
+
+/// The first package of a dependency tree that belongs to Burn.
+fn burn_in(tree: &str) -> Option<&str> {
+    tree.lines().find(|line| {
+        let name = line.split_whitespace().next().unwrap_or_default();
+        name == "burn" || name.starts_with("burn-")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn burn_is_found_in_a_dependency_tree() {
+        assert_eq!(burn_in("mbsd-runtime v0.1.0\nburnish v1.0.0\nort v2.0.0"), None);
+        assert_eq!(burn_in("mbsd-runtime v0.1.0\nburn-ir v0.22.1"), Some("burn-ir v0.22.1"));
+        assert_eq!(burn_in("mbsd-runtime v0.1.0\nburn v0.22.1 (*)"), Some("burn v0.22.1 (*)"));
+    }
+}
