@@ -17,6 +17,7 @@
 //! # Ok::<(), mbsd_export::ExportError>(())
 //! ```
 
+pub mod bundle;
 mod capture;
 pub mod dims;
 mod error;

@@ -1,6 +1,6 @@
 //! The command line of `mbsd`: every command, flag and help text, and nothing that acts.
 
-mod common;
+pub(crate) mod common;
 mod look;
 mod products;
 
@@ -8,7 +8,6 @@ use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 
-pub(crate) use common::{BundleArgs, EngineArgs, InputArgs, OutputArgs};
 pub(crate) use look::{InspectArgs, RunArgs};
 pub(crate) use products::{AlignArgs, ClassifyArgs, EmbedArgs, EvalArgs, TagArgs};
 
@@ -70,5 +69,18 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help() {
+        let mut cli = Cli::command().term_width(100);
+        let mut text = cli.render_long_help().to_string();
+        for name in ["tag", "classify", "align", "embed", "eval", "run", "inspect"] {
+            let command = cli.find_subcommand_mut(name).unwrap();
+            let usage = format!("mbsd {name}");
+            let mut command = command.clone().bin_name(usage).term_width(100);
+            text.push_str(&format!("\n# mbsd {name}\n\n{}", command.render_long_help()));
+        }
+        insta::assert_snapshot!(text);
     }
 }

@@ -41,7 +41,8 @@ pub(crate) fn open(path: &Path, dialect: Dialect, selection: &Selection) -> Resu
             positions.push(position);
         }
     }
-    let rows = DelimitedRows { input, positions, fields: header.len(), record: ByteRecord::new(), row: 0, failed: false };
+    let rows =
+        DelimitedRows { input, positions, fields: header.len(), record: ByteRecord::new(), row: 0, failed: false };
     Ok(Table { path: path.to_owned(), columns, len: None, rows: Box::new(rows) })
 }
 
@@ -68,8 +69,7 @@ impl Rows for DelimitedRows {
             Ok(false) => None,
             Ok(true) if self.record.len() != self.fields => {
                 let line = self.record.position().map_or(0, csv::Position::line);
-                let message =
-                    format!("line {line} has {} fields, the header {}", self.record.len(), self.fields);
+                let message = format!("line {line} has {} fields, the header {}", self.record.len(), self.fields);
                 Some(Err(BadRow::unreadable(self.row, codes::FIELD_COUNT, message)))
             }
             Ok(true) => {

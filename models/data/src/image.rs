@@ -40,7 +40,8 @@ impl ImageFolder {
     /// The bytes of an image file.
     fn read(&self, given: &str) -> Result<Vec<u8>, RowError> {
         let path = self.resolve(given)?;
-        let failed = |error: std::io::Error| row_error(codes::IMAGE_UNREADABLE, format!("cannot read `{given}`: {error}"));
+        let failed =
+            |error: std::io::Error| row_error(codes::IMAGE_UNREADABLE, format!("cannot read `{given}`: {error}"));
         let metadata = path.metadata().map_err(failed)?;
         // A pipe or a device would block or never end.
         if !metadata.is_file() {
@@ -48,9 +49,7 @@ impl ImageFolder {
         }
         check_size(metadata.len())?;
         let mut bytes = Vec::with_capacity(metadata.len() as usize);
-        File::open(&path)
-            .and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes))
-            .map_err(failed)?;
+        File::open(&path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes)).map_err(failed)?;
         check_size(bytes.len() as u64)?;
         Ok(bytes)
     }

@@ -94,7 +94,10 @@ pub struct Products {
 
 impl std::fmt::Debug for Products {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Products").field("path", &self.table.path).field("columns", &self.columns).finish_non_exhaustive()
+        f.debug_struct("Products")
+            .field("path", &self.table.path)
+            .field("columns", &self.columns)
+            .finish_non_exhaustive()
     }
 }
 

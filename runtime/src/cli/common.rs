@@ -1,9 +1,7 @@
 //! Flags that several commands share.
 
-use std::fmt::Display;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -22,10 +20,10 @@ pub(crate) struct BundleArgs {
 #[derive(Debug, Args)]
 pub(crate) struct EngineArgs {
     /// Inference engine
-    #[arg(long, value_name = "ENGINE", default_value = "tract", value_parser = named(EngineKind::ALL))]
+    #[arg(long, value_name = "ENGINE", default_value = "tract", value_parser = engine())]
     pub(crate) engine: EngineKind,
     /// Arithmetic of the graphs to use
-    #[arg(long, value_name = "PRECISION", default_value = "f32", value_parser = named(Precision::ALL))]
+    #[arg(long, value_name = "PRECISION", default_value = "f32", value_parser = precision())]
     pub(crate) precision: Precision,
     /// CPU threads to use [default: one per core]
     #[arg(long, value_name = "N")]
@@ -77,15 +75,17 @@ pub(crate) struct OutputArgs {
     pub(crate) json: bool,
 }
 
-/// Takes one of the names of `all`.
-pub(super) fn named<T>(all: &[T]) -> impl TypedValueParser<Value = T>
-where
-    T: Display + FromStr<Err: std::error::Error + Send + Sync + 'static> + Clone + Send + Sync + 'static,
-{
-    PossibleValuesParser::new(all.iter().map(ToString::to_string)).try_map(|name| name.parse::<T>())
+/// Takes the name of an engine.
+fn engine() -> impl TypedValueParser<Value = EngineKind> {
+    PossibleValuesParser::new(EngineKind::ALL.iter().map(|kind| kind.name())).try_map(|name| name.parse())
+}
+
+/// Takes the name of a precision.
+pub(super) fn precision() -> impl TypedValueParser<Value = Precision> {
+    PossibleValuesParser::new(Precision::ALL.iter().map(|precision| precision.name())).try_map(|name| name.parse())
 }
 
 /// Takes the name of a variant.
 pub(super) fn variant() -> impl TypedValueParser<Value = Variant> {
-    named(Variant::ALL)
+    PossibleValuesParser::new(Variant::ALL.iter().map(|variant| variant.name())).try_map(|name| name.parse())
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use mbsd_spec::{Precision, Variant};
 
-use super::common::{BundleArgs, EngineArgs, named, variant};
+use super::common::{BundleArgs, EngineArgs, precision, variant};
 
 /// Arguments of `mbsd run`.
 #[derive(Debug, Args)]
@@ -47,7 +47,7 @@ pub(crate) struct InspectArgs {
     #[arg(long, value_name = "VARIANT", value_parser = variant())]
     pub(crate) graph: Option<Variant>,
     /// Arithmetic of the graph to show
-    #[arg(long, value_name = "PRECISION", default_value = "f32", value_parser = named(Precision::ALL))]
+    #[arg(long, value_name = "PRECISION", default_value = "f32", value_parser = precision())]
     pub(crate) precision: Precision,
     /// ONNX Runtime library, or the folder it is in
     #[arg(long, value_name = "PATH")]

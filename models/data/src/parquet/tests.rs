@@ -93,8 +93,7 @@ fn one_title_that_is_not_utf8_costs_one_row() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.parquet");
     let schema = parse_message_type("message m { required binary id (UTF8); required binary title (UTF8); }").unwrap();
-    let mut writer =
-        SerializedFileWriter::new(File::create(&path).unwrap(), Arc::new(schema), Arc::default()).unwrap();
+    let mut writer = SerializedFileWriter::new(File::create(&path).unwrap(), Arc::new(schema), Arc::default()).unwrap();
     let mut group = writer.next_row_group().unwrap();
     for values in [[&b"a"[..], b"b", b"c"], [b"one", b"\xff\xfe", b"three"]] {
         let values: Vec<ByteArray> = values.iter().map(|value| ByteArray::from(value.to_vec())).collect();
@@ -107,7 +106,10 @@ fn one_title_that_is_not_utf8_costs_one_row() {
     let products: Vec<_> = Products::open(&path, &ProductOptions::default()).unwrap().collect();
     assert_eq!(products[0].as_ref().unwrap().title.as_deref(), Some("one"));
     let bad = products[1].as_ref().unwrap_err();
-    assert_eq!((bad.id.as_deref(), bad.to_string()), (Some("b"), "row 2: invalid_utf8: `title` is not valid UTF-8".into()));
+    assert_eq!(
+        (bad.id.as_deref(), bad.to_string()),
+        (Some("b"), "row 2: invalid_utf8: `title` is not valid UTF-8".into())
+    );
     assert_eq!(products[2].as_ref().unwrap().title.as_deref(), Some("three"));
 }
 

@@ -162,9 +162,7 @@ fn value(array: &ArrayRef, row: usize) -> Option<Value> {
         _ => {
             let options = FormatOptions::default();
             let formatter = ArrayFormatter::try_new(array.as_ref(), &options).ok();
-            formatter
-                .and_then(|formatter| formatter.value(row).try_to_string().ok())
-                .map_or(Value::Null, Value::String)
+            formatter.and_then(|formatter| formatter.value(row).try_to_string().ok()).map_or(Value::Null, Value::String)
         }
     })
 }

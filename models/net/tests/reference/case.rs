@@ -15,14 +15,24 @@ pub(crate) struct Case {
     folder: PathBuf,
     name: &'static str,
     io: Vec<u8>,
+    device: Device,
 }
 
 impl Case {
     pub(crate) fn open(name: &'static str) -> Self {
+        Self::open_on(name, Device::flex())
+    }
+
+    /// A case on every kind of device whose forward differs: for inference and under automatic differentiation.
+    pub(crate) fn on_each_device(name: &'static str) -> [Self; 2] {
+        [Device::flex(), Device::flex().autodiff()].map(|device| Self::open_on(name, device))
+    }
+
+    fn open_on(name: &'static str, device: Device) -> Self {
         let folder = folder();
         let path = folder.join(format!("{name}.io.safetensors"));
         let io = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        Self { folder, name, io }
+        Self { folder, name, io, device }
     }
 
     pub(crate) fn weights(&self) -> PathBuf {
@@ -30,7 +40,7 @@ impl Case {
     }
 
     pub(crate) fn model(&self, task: Task) -> Mbsd {
-        let (model, report) = mbsd_net::load(self.weights(), &config(), Some(task), &Device::flex()).unwrap();
+        let (model, report) = mbsd_net::load(self.weights(), &config(), Some(task), &self.device).unwrap();
         assert!(report.missing.is_empty() && report.unexpected.is_empty(), "{report:?}");
         model
     }
@@ -41,7 +51,7 @@ impl Case {
 
     pub(crate) fn tensor<const D: usize>(&self, name: &str) -> Tensor<D> {
         let (shape, values) = self.raw(name);
-        Tensor::from_data(TensorData::new(values, shape), &Device::flex())
+        Tensor::from_data(TensorData::new(values, shape), &self.device)
     }
 
     pub(crate) fn ids(&self, name: &str) -> Tensor<2, Int> {
@@ -50,7 +60,7 @@ impl Case {
         assert_eq!(tensor.dtype(), Dtype::I64, "{name}");
         let values: Vec<i64> =
             tensor.data().chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap())).collect();
-        Tensor::from_data(TensorData::new(values, tensor.shape().to_vec()), &Device::flex())
+        Tensor::from_data(TensorData::new(values, tensor.shape().to_vec()), &self.device)
     }
 
     pub(crate) fn text(&self, prefix: &str, segments: bool) -> TextInput {
@@ -100,6 +110,8 @@ pub(crate) fn config() -> Config {
         layer_norm_eps: manifest["text_layer_norm_eps"].as_f64().unwrap(),
         image_size: number("image"),
         patch_size: number("patch"),
+        hidden_dropout_prob: 0.0,
+        attention_probs_dropout_prob: 0.0,
         ..Config::base()
     }
     .validated()

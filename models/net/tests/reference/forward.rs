@@ -1,7 +1,7 @@
 //! Forward passes and losses.
 
 use burn::tensor::activation::log_softmax;
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Int, Tensor, TensorData};
 use mbsd_net::{Encoded, ImageInput, TextInput};
 use mbsd_spec::Task;
 
@@ -24,7 +24,10 @@ fn assert_loss(found: f32, case: &Case) {
 
 #[test]
 fn reference_classification() {
-    let case = Case::open("classification");
+    Case::on_each_device("classification").iter().for_each(classification);
+}
+
+fn classification(case: &Case) {
     let model = case.model(Task::Classification);
     let present = ImageInput { present: Some(case.tensor("image_present")), ..case.image("") };
     for (name, text, image) in [
@@ -44,9 +47,9 @@ fn reference_classification() {
         if name == "full" {
             let labels: Vec<i64> = case.floats("labels").iter().map(|&label| label as i64).collect();
             let rows = labels.len();
-            let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [rows]), &Device::flex());
+            let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [rows]), &logits.device());
             let chosen = log_softmax(logits, 1).gather(1, labels.unsqueeze_dim(1));
-            assert_loss(-values(chosen.mean())[0], &case);
+            assert_loss(-values(chosen.mean())[0], case);
         }
     }
     let features = model.image.patch_features(case.tensor("pixel_values"));
@@ -55,21 +58,27 @@ fn reference_classification() {
 
 #[test]
 fn reference_match() {
-    let case = Case::open("match");
+    Case::on_each_device("match").iter().for_each(match_head);
+}
+
+fn match_head(case: &Case) {
     let model = case.model(Task::Match);
     let logits = model.match_logits(model.encode(Some(case.text("", true)), Some(case.image(""))).pooled);
     assert_close("logits", logits.clone(), &case.floats("logits"));
-    assert_loss(binary_cross_entropy(&values(logits), &case.floats("labels")), &case);
+    assert_loss(binary_cross_entropy(&values(logits), &case.floats("labels")), case);
 }
 
 #[test]
 fn reference_alignment() {
-    let case = Case::open("alignment");
+    Case::on_each_device("alignment").iter().for_each(alignment);
+}
+
+fn alignment(case: &Case) {
     let model = case.model(Task::Alignment);
     let pooled = |prefix| model.encode(Some(case.text(prefix, false)), Some(case.image(prefix))).pooled;
     let logits = model.pair_logits(pooled("src_"), pooled("tgt_"));
     assert_close("logits", logits.clone(), &case.floats("logits"));
-    assert_loss(binary_cross_entropy(&values(logits), &case.floats("labels")), &case);
+    assert_loss(binary_cross_entropy(&values(logits), &case.floats("labels")), case);
 }
 
 #[test]

@@ -123,14 +123,17 @@ fn translate(error: ::image::ImageError, format: &'static str) -> ImageError {
     }
 }
 
+/// Whether a decoder ran out of bytes. Most say so with an I/O error somewhere in the chain, the GIF decoder in words.
 fn is_end_of_file(error: &(dyn Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {
-        let io = error.downcast_ref::<io::Error>().or(match error.downcast_ref::<::image::ImageError>() {
+        let io = match error.downcast_ref::<::image::ImageError>() {
             Some(::image::ImageError::IoError(io)) => Some(io),
-            _ => None,
-        });
-        if io.is_some_and(|io| io.kind() == io::ErrorKind::UnexpectedEof) {
+            _ => error.downcast_ref::<io::Error>(),
+        };
+        if io.is_some_and(|io| io.kind() == io::ErrorKind::UnexpectedEof)
+            || error.to_string().to_ascii_lowercase().contains("unexpected end of file")
+        {
             return true;
         }
         cause = error.source();

@@ -3,11 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use ::image::RgbImage;
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::resample::bicubic;
 use crate::config::Config;
 
 /// Pillow's number of the bicubic filter.
@@ -115,20 +114,10 @@ impl Preprocessor {
         self.width as usize
     }
 
-    /// The image squashed to `height` x `width`, its aspect ratio ignored, as Pillow's `resize` with `BICUBIC` does. An
-    /// image of that size is returned as it is.
+    /// The image squashed to `height` x `width`, its aspect ratio ignored: what Pillow's `resize` with `BICUBIC` makes of
+    /// it. An image of that size is returned as it is.
     pub fn resize(&self, image: &RgbImage) -> RgbImage {
-        if image.dimensions() == (self.width, self.height) {
-            return image.clone();
-        }
-        let mut resized = Image::new(self.width, self.height, PixelType::U8x3);
-        // Both buffers are made to their sizes here. Only an image without pixels, which `decode` never gives, can
-        // fail, and it stays black.
-        if let Ok(source) = ImageRef::new(image.width(), image.height(), image.as_raw(), PixelType::U8x3) {
-            let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom));
-            let _ = Resizer::new().resize(&source, &mut resized, &options);
-        }
-        RgbImage::from_raw(self.width, self.height, resized.into_vec()).expect("the buffer was made for this size")
+        bicubic(image, self.width, self.height)
     }
 
     /// The pixels of an image of any size, `[3, height, width]`.

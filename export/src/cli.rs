@@ -1,0 +1,43 @@
+//! The command line of `mbsd-export`.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use mbsd_runtime::engine::EngineKind;
+use mbsd_spec::{Task, Variant};
+
+/// Compile a trained model into a bundle of ONNX graphs.
+#[derive(Debug, Parser)]
+#[command(name = "mbsd-export", bin_name = "mbsd export", version)]
+pub(crate) struct Arguments {
+    /// Checkpoint folder, or a safetensors file
+    #[arg(long, value_name = "DIR|FILE")]
+    pub(crate) checkpoint: PathBuf,
+    /// Architecture, as a transformers config.json [default: config.json beside the weights]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// What the weights are for: match, classify or align [default: what the weights say]
+    #[arg(long)]
+    pub(crate) task: Option<Task>,
+    /// Graphs to export
+    #[arg(long, value_delimiter = ',', default_value = "full,text,image")]
+    pub(crate) variants: Vec<Variant>,
+    /// vocab.txt or tokenizer.json [default: the one beside the weights; without one the bundle serves `run` only]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tokenizer: Option<PathBuf>,
+    /// Class names, one a line [default: labels.txt beside the weights, else 0 to C-1]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) labels: Option<PathBuf>,
+    /// The bundle to write: a new or empty folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Engines to measure parity with
+    #[arg(long, value_delimiter = ',', default_value = "tract,ort-cpu")]
+    pub(crate) engines: Vec<EngineKind>,
+    /// The ONNX Runtime library
+    #[arg(long, value_name = "FILE")]
+    pub(crate) onnxruntime: Option<PathBuf>,
+    /// Print the manifest as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}

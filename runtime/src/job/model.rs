@@ -1,0 +1,153 @@
+//! A bundle made ready for jobs: its graphs on an engine, its tokenizer, its preprocessing.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use mbsd_spec::bundle::names;
+use mbsd_spec::{Bundle, Config, Precision, Preprocessor, Task, Tokenizer, Variant};
+
+use super::JobError;
+use crate::engine::{Engine, EngineKind, Session, SessionOptions};
+
+/// Probability from which a tag or a pair counts as matching, where neither the bundle nor the user says.
+const DEFAULT_THRESHOLD: f32 = 0.5;
+
+/// Loads the graph of a variant.
+pub(super) type Load = dyn Fn(Variant, &SessionOptions) -> Result<Box<dyn Session>, JobError> + Send + Sync;
+
+/// A model that jobs can use.
+///
+/// Graphs are loaded when the first row needs them: a catalogue without a single image-only product never holds the
+/// weights of the image graph.
+pub struct Model {
+    pub(super) task: Task,
+    pub(super) config: Config,
+    pub(super) tokenizer: Tokenizer,
+    pub(super) preprocessor: Preprocessor,
+    pub(super) labels: Vec<String>,
+    pub(super) threshold: f32,
+    pub(super) max_text_tokens: usize,
+    pub(super) engine: EngineKind,
+    /// Encoder variants of the chosen precision, in the order of preference.
+    pub(super) available: Vec<Variant>,
+    pub(super) load: Box<Load>,
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Model")
+            .field("task", &self.task)
+            .field("engine", &self.engine)
+            .field("available", &self.available)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Model {
+    /// Makes a bundle ready on an engine.
+    ///
+    /// # Errors
+    /// If the bundle has no tokenizer, no encoder graph in this precision, or parts that do not belong together.
+    pub fn open(bundle: &Bundle, engine: Arc<dyn Engine>, precision: Precision) -> Result<Self, JobError> {
+        let manifest = bundle.manifest();
+        let config = bundle.config().clone();
+        let tokenizer = Tokenizer::from_file(bundle.file(names::TOKENIZER)?.ok_or(JobError::NoTokenizer)?)?;
+        tokenizer.check_fits(&config)?;
+        let preprocessor = match bundle.file(names::PREPROCESSOR)? {
+            Some(file) => Preprocessor::from_file(file)?,
+            None => Preprocessor::new(&config),
+        };
+        preprocessor.check_fits(&config)?;
+        let available: Vec<Variant> =
+            Variant::ENCODERS.into_iter().filter(|&variant| manifest.artifact(variant, precision).is_some()).collect();
+        if available.is_empty() {
+            let present: Vec<_> = manifest.artifacts.iter().map(|a| format!("{} {}", a.precision, a.variant)).collect();
+            return Err(JobError::NoGraph { precision, present: present.join(", ") });
+        }
+        Ok(Self {
+            task: manifest.task,
+            config,
+            tokenizer,
+            preprocessor,
+            labels: manifest.labels.clone(),
+            threshold: manifest.threshold.unwrap_or(DEFAULT_THRESHOLD),
+            max_text_tokens: manifest.max_text_tokens,
+            engine: engine.kind(),
+            available,
+            load: {
+                let bundle = bundle.clone();
+                Box::new(move |variant, options| {
+                    let (_, file) = bundle.artifact(variant, precision)?;
+                    Ok(engine.load(&file, options)?)
+                })
+            },
+        })
+    }
+
+    /// What the model answers.
+    pub fn task(&self) -> Task {
+        self.task
+    }
+
+    /// Checks that the model answers a command's question.
+    ///
+    /// # Errors
+    /// [`JobError::Task`].
+    pub fn require(&self, needed: Task) -> Result<(), JobError> {
+        if self.task == needed { Ok(()) } else { Err(JobError::Task { found: self.task, needed }) }
+    }
+
+    /// The name of a class; its number where the bundle names none.
+    pub(super) fn label(&self, class: usize) -> String {
+        self.labels.get(class).cloned().unwrap_or_else(|| class.to_string())
+    }
+}
+
+/// The sessions that the workers of one job share out among themselves.
+pub(super) struct Sessions<'a> {
+    model: &'a Model,
+    options: SessionOptions,
+    workers: usize,
+    pools: Mutex<BTreeMap<Variant, Pool>>,
+    load_time: Mutex<Duration>,
+}
+
+struct Pool {
+    first: Box<dyn Session>,
+    /// Workers that have not taken a session yet.
+    left: usize,
+}
+
+impl<'a> Sessions<'a> {
+    pub(super) fn new(model: &'a Model, options: SessionOptions, workers: usize) -> Self {
+        Self { model, options, workers, pools: Mutex::default(), load_time: Mutex::default() }
+    }
+
+    /// A session for one worker, which takes each variant once. The last worker takes the first session itself, so
+    /// that there are no more sessions than workers.
+    pub(super) fn take(&self, variant: Variant) -> Result<Box<dyn Session>, JobError> {
+        // The map is whole whatever happened to another worker.
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let start = Instant::now();
+        let mut pool = match pools.remove(&variant) {
+            Some(pool) => pool,
+            None => Pool { first: (self.model.load)(variant, &self.options)?, left: self.workers },
+        };
+        pool.left = pool.left.saturating_sub(1);
+        let session = if pool.left == 0 {
+            pool.first
+        } else {
+            let session = pool.first.fork()?;
+            pools.insert(variant, pool);
+            session
+        };
+        *self.load_time.lock().unwrap_or_else(PoisonError::into_inner) += start.elapsed();
+        Ok(session)
+    }
+
+    /// Time spent loading graphs.
+    pub(super) fn load_time(&self) -> Duration {
+        *self.load_time.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,174 @@
+//! Result files: JSON Lines and Parquet by extension, written under a temporary name until they are whole.
+
+mod json;
+mod parquet;
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::path::{Path, PathBuf};
+
+use mbsd_data::ColumnType;
+use serde_json::Value;
+
+use super::JobError;
+
+/// What the values of an output column are. Any of them may be null.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FieldType {
+    /// As in the input.
+    Input(ColumnType),
+    /// Text.
+    Text,
+    /// A number from 0 to 1.
+    Score,
+    /// Yes or no.
+    Bool,
+    /// A list of names with scores; the name is under this key, `tag` or `label`.
+    Scores(&'static str),
+    /// So many float32 values.
+    Vector(usize),
+}
+
+/// A named column of an output file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputColumn {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub ty: FieldType,
+}
+
+impl OutputColumn {
+    pub(super) fn new(name: impl Into<String>, ty: FieldType) -> Self {
+        Self { name: name.into(), ty }
+    }
+}
+
+/// A value of an output column.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Field {
+    Null,
+    Value(Value),
+    Text(String),
+    Score(f32),
+    Bool(bool),
+    Scores(Vec<(String, f32)>),
+    Vector(Vec<f32>),
+}
+
+impl Field {
+    pub(super) fn text(text: Option<impl Into<String>>) -> Self {
+        text.map_or(Self::Null, |text| Self::Text(text.into()))
+    }
+}
+
+/// Writes rows of a format.
+trait Format: Send {
+    fn write(&mut self, row: &[Field]) -> Result<(), Failure>;
+    /// Writes what is held back, and flushes.
+    fn finish(self: Box<Self>) -> Result<(), Failure>;
+}
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// An output file being written. Dropped before [`OutputFile::finish`], it leaves nothing behind.
+pub struct OutputFile {
+    format: Option<Box<dyn Format>>,
+    staged: Staged,
+    width: usize,
+}
+
+impl std::fmt::Debug for OutputFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OutputFile").field("path", &self.staged.destination).finish_non_exhaustive()
+    }
+}
+
+impl OutputFile {
+    /// Starts a `.jsonl` (`.ndjson`) or `.parquet` file.
+    ///
+    /// # Errors
+    /// If the extension is another, the folder cannot be written, or the file is one of `inputs`.
+    pub(super) fn create(path: &Path, columns: &[OutputColumn], inputs: &[&Path]) -> Result<Self, JobError> {
+        let extension = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
+        let is_parquet = match extension.as_deref() {
+            Some("parquet") => true,
+            Some("jsonl" | "ndjson") => false,
+            _ => {
+                let message = format!("--output {}: use .parquet or .jsonl", path.display());
+                return Err(JobError::Setting(message));
+            }
+        };
+        if let Ok(output) = path.canonicalize()
+            && inputs.iter().any(|input| input.canonicalize().is_ok_and(|input| input == output))
+        {
+            return Err(JobError::Setting(format!("--output {} is an input file as well", path.display())));
+        }
+        let failed = failure(path);
+        let (staged, file) = Staged::create(path).map_err(|error| failed(error.into()))?;
+        let format: Box<dyn Format> = if is_parquet {
+            Box::new(parquet::ParquetFormat::new(file, columns).map_err(failed)?)
+        } else {
+            Box::new(json::JsonFormat::new(file, columns))
+        };
+        Ok(Self { format: Some(format), staged, width: columns.len() })
+    }
+
+    /// Writes a row, one field a column.
+    pub(super) fn write(&mut self, row: &[Field]) -> Result<(), JobError> {
+        debug_assert_eq!(row.len(), self.width);
+        match &mut self.format {
+            Some(format) => format.write(row).map_err(failure(&self.staged.destination)),
+            None => Ok(()),
+        }
+    }
+
+    /// Completes the file and gives it its name, in the place of an earlier one.
+    pub(super) fn finish(mut self) -> Result<(), JobError> {
+        let failed = failure(&self.staged.destination);
+        if let Some(format) = self.format.take() {
+            format.finish().map_err(&failed)?;
+        }
+        self.staged.persist().map_err(|error| failed(error.into()))
+    }
+}
+
+fn failure(path: &Path) -> impl Fn(Failure) -> JobError + use<> {
+    let path = path.to_owned();
+    move |source| JobError::Output { path: path.clone(), source }
+}
+
+/// A file under a temporary name beside its destination.
+struct Staged {
+    path: PathBuf,
+    destination: PathBuf,
+    persisted: bool,
+}
+
+impl Staged {
+    fn create(destination: &Path) -> std::io::Result<(Self, File)> {
+        let mut name = OsString::from(".");
+        name.push(destination.file_name().unwrap_or_default());
+        name.push(format!(".{}.tmp", std::process::id()));
+        let path = destination.with_file_name(name);
+        let file = OpenOptions::new().write(true).create_new(true).open(&path)?;
+        Ok((Self { path, destination: destination.to_owned(), persisted: false }, file))
+    }
+
+    fn persist(mut self) -> std::io::Result<()> {
+        fs::rename(&self.path, &self.destination)?;
+        self.persisted = true;
+        Ok(())
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if !self.persisted {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

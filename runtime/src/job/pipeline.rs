@@ -1,0 +1,214 @@
+//! The stages of a job and the queues between them.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use mbsd_data::{BadRow, Product};
+use mbsd_spec::{BatchLimits, Variant};
+
+use super::JobError;
+use super::model::{Model, Sessions};
+use super::prepare::{Question, Row, prepare};
+use super::score::{Scored, Scorer, Wanted};
+use crate::engine::{EngineKind, SessionOptions};
+
+/// How rows are put together.
+struct Sizes {
+    /// Text rows a window should have, so that sorting by length pays.
+    window_texts: usize,
+    /// Products a window has at most; each holds its pixels, 0.6 MB at 224 x 224.
+    window_products: usize,
+    batch: BatchLimits,
+}
+
+/// On a CPU larger batches give nothing and pay for padding.
+const CPU: Sizes =
+    Sizes { window_texts: 512, window_products: 64, batch: BatchLimits { max_tokens: 1024, max_rows: 16 } };
+
+/// A GPU wants much work at once.
+const GPU: Sizes =
+    Sizes { window_texts: 2048, window_products: 256, batch: BatchLimits { max_tokens: 32_768, max_rows: 256 } };
+
+/// Products a window has at least, however many tags each is asked.
+const MIN_WINDOW_PRODUCTS: usize = 8;
+
+/// Threads of one ONNX Runtime session. A session holds the weights of its own, so cores are shared out to few of them.
+const ORT_SESSION_THREADS: usize = 4;
+
+/// Called with the number of products done so far.
+pub type Progress<'a> = &'a (dyn Fn(u64) + Sync);
+
+/// How the cores are shared out. Has no influence on results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Workers {
+    /// Threads that decode and tokenize.
+    pub prepare: usize,
+    /// Sessions, each run by a thread of its own.
+    pub sessions: usize,
+    /// Threads inside one operation of a session.
+    pub session_threads: usize,
+}
+
+impl Workers {
+    /// For `threads` cores, all of the machine's where `None`.
+    ///
+    /// tract computes on one thread and shares weights between sessions: a session a core. ONNX Runtime: sessions of up to 4
+    /// threads each; a GPU has one session.
+    pub fn new(engine: EngineKind, threads: Option<NonZeroUsize>) -> Self {
+        let threads = threads.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+        match engine {
+            EngineKind::Tract => Self { prepare: threads, sessions: threads, session_threads: 1 },
+            EngineKind::OrtCpu => {
+                let session_threads = threads.min(ORT_SESSION_THREADS);
+                Self { prepare: threads, sessions: threads / session_threads, session_threads }
+            }
+            EngineKind::OrtCuda | EngineKind::OrtTensorrt => Self { prepare: threads, sessions: 1, session_threads: 1 },
+        }
+    }
+}
+
+/// What a job does with every product, and how.
+pub(super) struct Plan<'a> {
+    pub(super) question: Question,
+    pub(super) wanted: Wanted,
+    pub(super) forced: Option<Variant>,
+    pub(super) session: &'a SessionOptions,
+    pub(super) workers: Workers,
+}
+
+impl Plan<'_> {
+    /// Products of a window. Depends on the question and the engine alone.
+    fn window(&self, sizes: &Sizes) -> usize {
+        let texts = match &self.question {
+            Question::Tags(tags) => tags.len().max(1),
+            Question::TagColumn(_) | Question::Product => 1,
+        };
+        sizes.window_texts.div_ceil(texts).clamp(MIN_WINDOW_PRODUCTS, sizes.window_products)
+    }
+}
+
+/// Wall time of a job.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Timing {
+    /// From the first row read to the last result, loading of graphs left out.
+    pub(super) running: Duration,
+    /// Loading of graphs.
+    pub(super) loading: Duration,
+}
+
+struct Window<T> {
+    index: u64,
+    rows: Vec<T>,
+}
+
+/// Sends every row through the stages and hands the results to `sink` in the order of the input.
+///
+/// # Errors
+/// The first error in the order of the input that concerns more than a row; the stages then stop.
+pub(super) fn run(
+    model: &Model,
+    plan: &Plan<'_>,
+    rows: impl Iterator<Item = Result<Product, BadRow>> + Send,
+    mut sink: impl FnMut(Scored) -> Result<(), JobError>,
+) -> Result<Timing, JobError> {
+    let start = Instant::now();
+    let workers = plan.workers;
+    let options =
+        SessionOptions { threads: NonZeroUsize::new(workers.session_threads), ..plan.session.clone() };
+    let sessions = Sessions::new(model, options, workers.sessions);
+    let sizes = match model.engine {
+        EngineKind::Tract | EngineKind::OrtCpu => CPU,
+        EngineKind::OrtCuda | EngineKind::OrtTensorrt => GPU,
+    };
+    // A window has a permit from before it is read until its results are written, so a slow one cannot make the
+    // others pile up behind it.
+    let in_flight = workers.prepare + workers.sessions + 2;
+    let (give_back, permits) = bounded(in_flight);
+    for _ in 0..in_flight {
+        let _ = give_back.send(());
+    }
+    let (read_to, read) = bounded(workers.prepare);
+    let (prepared_to, prepared) = bounded(workers.sessions);
+    let (scored_to, scored) = bounded(workers.sessions);
+    thread::scope(|scope| {
+        let size = plan.window(&sizes);
+        scope.spawn(move || read_windows(rows, size, &permits, &read_to));
+        for _ in 0..workers.prepare {
+            let (read, prepared_to) = (read.clone(), prepared_to.clone());
+            scope.spawn(move || prepare_windows(model, plan, &read, &prepared_to));
+        }
+        for _ in 0..workers.sessions {
+            let (prepared, scored_to) = (prepared.clone(), scored_to.clone());
+            let scorer = Scorer::new(model, &sessions, plan.wanted, sizes.batch);
+            scope.spawn(move || score_windows(scorer, &prepared, &scored_to));
+        }
+        // The ends held here would keep the queues open after the workers are done.
+        drop((read, prepared_to, prepared, scored_to));
+        // These end with this closure, also after an error, and with them the stages that send or wait.
+        let (scored, give_back) = (scored, give_back);
+        let mut waiting: BTreeMap<u64, Result<Vec<Scored>, JobError>> = BTreeMap::new();
+        let mut next = 0;
+        for (index, outcome) in &scored {
+            waiting.insert(index, outcome);
+            while let Some(outcome) = waiting.remove(&next) {
+                for row in outcome? {
+                    sink(row)?;
+                }
+                next += 1;
+                let _ = give_back.try_send(());
+            }
+        }
+        // After an error, windows before the failed one may never have been scored.
+        waiting.into_values().try_for_each(|outcome| outcome.map(drop))
+    })?;
+    let loading = sessions.load_time();
+    Ok(Timing { running: start.elapsed().saturating_sub(loading), loading })
+}
+
+// A send fails when the stage after it has ended, after an error; then this stage ends too.
+
+fn read_windows(
+    mut rows: impl Iterator<Item = Result<Product, BadRow>>,
+    size: usize,
+    permits: &Receiver<()>,
+    to: &Sender<Window<Result<Product, BadRow>>>,
+) {
+    for index in 0.. {
+        if permits.recv().is_err() {
+            return;
+        }
+        let window: Vec<_> = rows.by_ref().take(size).collect();
+        if window.is_empty() || to.send(Window { index, rows: window }).is_err() {
+            return;
+        }
+    }
+}
+
+fn prepare_windows(
+    model: &Model,
+    plan: &Plan<'_>,
+    from: &Receiver<Window<Result<Product, BadRow>>>,
+    to: &Sender<Window<Row>>,
+) {
+    for Window { index, rows } in from {
+        let rows = rows.into_iter().map(|row| prepare(model, &plan.question, plan.forced, row)).collect();
+        if to.send(Window { index, rows }).is_err() {
+            return;
+        }
+    }
+}
+
+type Outcome = (u64, Result<Vec<Scored>, JobError>);
+
+fn score_windows(mut scorer: Scorer<'_>, from: &Receiver<Window<Row>>, to: &Sender<Outcome>) {
+    for Window { index, rows } in from {
+        let outcome = scorer.score(rows);
+        let failed = outcome.is_err();
+        if to.send((index, outcome)).is_err() || failed {
+            return;
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What a job did, in figures.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use mbsd_spec::{RowError, Variant};
+use serde::Serialize;
+
+use super::pipeline::Timing;
+use super::score::Scored;
+
+/// Counts and speed of a finished job.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Summary {
+    /// Rows of the input: products, or pairs for alignment.
+    pub rows: u64,
+    /// Rows with a result.
+    pub scored: u64,
+    /// Rows without one, by the code of their error.
+    pub errors: BTreeMap<&'static str, u64>,
+    /// Products by the variant that took them.
+    pub variants: BTreeMap<Variant, u64>,
+    /// Products that went through the engine.
+    pub products: u64,
+    /// Wall time, loading of graphs left out.
+    pub seconds: f64,
+    /// Time to load graphs.
+    pub load_seconds: f64,
+    /// `products / seconds`.
+    pub products_per_second: f64,
+}
+
+impl Summary {
+    /// Counts a row that has a result.
+    pub(super) fn count_scored(&mut self) {
+        self.rows += 1;
+        self.scored += 1;
+    }
+
+    /// Counts a row that has none.
+    pub(super) fn count_error(&mut self, error: &RowError) {
+        self.rows += 1;
+        *self.errors.entry(error.code).or_default() += 1;
+    }
+
+    /// Counts a product that went through the engine, or did not.
+    pub(super) fn count_product(&mut self, scored: &Scored) {
+        if let Ok(answer) = &scored.answer {
+            self.products += 1;
+            *self.variants.entry(answer.variant).or_default() += 1;
+        }
+    }
+
+    pub(super) fn set_time(&mut self, timing: Timing) {
+        self.seconds = timing.running.as_secs_f64();
+        self.load_seconds = timing.loading.as_secs_f64();
+        self.products_per_second = if self.seconds > 0.0 { self.products as f64 / self.seconds } else { 0.0 };
+    }
+
+    /// Whether there were rows, and none of them could be scored.
+    pub fn nothing_scored(&self) -> bool {
+        self.rows > 0 && self.scored == 0
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} rows, {} with a result", self.rows, self.scored)?;
+        if !self.variants.is_empty() {
+            let variants: Vec<String> =
+                self.variants.iter().map(|(variant, count)| format!("{variant} {count}")).collect();
+            write!(f, " ({})", variants.join(", "))?;
+        }
+        write!(
+            f,
+            "; {:.1} products/s over {:.1} s, graphs loaded in {:.1} s",
+            self.products_per_second, self.seconds, self.load_seconds
+        )?;
+        for (code, count) in &self.errors {
+            write!(f, "\n  {count} x {code}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_listed_by_code() {
+        let mut summary = Summary { products: 3, seconds: 2.0, products_per_second: 1.5, ..Summary::default() };
+        summary.variants.insert(Variant::Full, 3);
+        assert!(!summary.nothing_scored());
+        summary.count_error(&RowError::new("b", "x"));
+        assert!(summary.nothing_scored());
+        summary.count_error(&RowError::new("a", "x"));
+        summary.count_error(&RowError::new("a", "y"));
+        summary.count_scored();
+        assert!(!summary.nothing_scored());
+        assert_eq!(
+            summary.to_string(),
+            "4 rows, 1 with a result (full 3); 1.5 products/s over 2.0 s, graphs loaded in 0.0 s\n  2 x a\n  1 x b"
+        );
+    }
+}
