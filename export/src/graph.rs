@@ -371,6 +371,11 @@ pub struct Graph {
 }
 
 impl Graph {
+    /// An empty graph over the named sizes.
+    pub fn over(symbols: Vec<String>) -> Self {
+        Self { symbols, ..Self::default() }
+    }
+
     /// Adds a value.
     pub fn add_value(&mut self, dtype: DType, shape: Vec<Dim>) -> ValueId {
         self.values.push(Value { dtype, shape });

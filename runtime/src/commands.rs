@@ -1,6 +1,7 @@
 //! What each command does: from parsed arguments to files and text.
 
 pub(crate) mod align;
+mod catalogue;
 pub(crate) mod classify;
 pub(crate) mod embed;
 pub(crate) mod eval;

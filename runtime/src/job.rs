@@ -32,7 +32,7 @@ pub use pipeline::{Progress, Workers};
 pub use route::{Modalities, route};
 pub use score::Scored;
 pub use summary::Summary;
-pub use tasks::{ClassifyOptions, TagOptions, classify, embed, tag};
+pub use tasks::{Catalogue, ClassifyOptions, TagOptions, classify, embed, tag};
 
 #[cfg(test)]
 mod testing;

@@ -167,7 +167,10 @@ mod tests {
         assert_eq!(read_one(Dtype::BF16, &0x3f80_u16.to_le_bytes()).unwrap(), Tensor::f32([1], vec![1.0]).unwrap());
         assert_eq!(read_one(Dtype::F64, &0.1_f64.to_le_bytes()).unwrap(), Tensor::f32([1], vec![0.1]).unwrap());
         let message = |result: Result<Tensor, TensorsError>| result.unwrap_err().to_string();
-        assert!(message(read_one(Dtype::U64, &u64::MAX.to_le_bytes())).ends_with("`x` holds a value above the largest int64"));
+        assert!(
+            message(read_one(Dtype::U64, &u64::MAX.to_le_bytes()))
+                .ends_with("`x` holds a value above the largest int64")
+        );
         assert!(message(read_one(Dtype::F8_E5M2, &[0])).ends_with("`x` is of type F8_E5M2; use F32 or I64"));
     }
 

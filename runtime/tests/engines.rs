@@ -102,8 +102,14 @@ fn inputs_that_do_not_fit_are_refused_alike_by_every_engine() {
             with("attention_mask", Some(rows(&[1, 1, 1, 1, 1, 1], 2))),
             "input `attention_mask` has text = 3, but `input_ids` has text = 2",
         ),
-        (with("attention_mask", Some(rows(&[1, 1, 1, 5], 2))), "input `attention_mask` holds 5, which does not fit bool"),
-        (with("attention_mask", Some(rows(&[1, 1], 1))), "input `attention_mask` has batch = 1, but `input_ids` has batch = 2"),
+        (
+            with("attention_mask", Some(rows(&[1, 1, 1, 5], 2))),
+            "input `attention_mask` holds 5, which does not fit bool",
+        ),
+        (
+            with("attention_mask", Some(rows(&[1, 1], 1))),
+            "input `attention_mask` has batch = 1, but `input_ids` has batch = 2",
+        ),
     ];
     for engine in engines("inputs_that_do_not_fit_are_refused_alike_by_every_engine") {
         let mut session = load(&*engine, &select()).unwrap();
@@ -115,6 +121,21 @@ fn inputs_that_do_not_fit_are_refused_alike_by_every_engine() {
             assert!(text.contains("the graph takes `input_ids` int64 [batch, text]"), "{text}");
         }
         session.run(&good).unwrap();
+    }
+}
+
+#[test]
+fn bound_inputs_and_outputs_change_nothing() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("graph.onnx");
+    fs::write(&path, linear()).unwrap();
+    for engine in engines("bound_inputs_and_outputs_change_nothing") {
+        let run = |io_binding| {
+            let options = SessionOptions { io_binding, ..SessionOptions::default() };
+            let mut session = engine.load(&path, &options).unwrap();
+            [3, 1, 5].map(|rows| session.run(&features(rows)).unwrap())
+        };
+        assert_eq!(run(true), run(false), "{}", engine.kind());
     }
 }
 

@@ -9,6 +9,7 @@ mod picture;
 mod random;
 mod title;
 
+use std::borrow::Borrow;
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
@@ -111,8 +112,9 @@ pub(crate) struct Sizes {
 const BARE_EVERY: usize = 10;
 
 /// Makes the catalogue and writes it into `folder`: `train.jsonl`, `validation.jsonl` (columns id, title, image
-/// and one per attribute), `held-out.jsonl` (id, title, image; some without title or image), `match-eval.jsonl`
-/// (id, title, image, tag, label), `tags.txt` and `images/`. Returns the held-out products.
+/// and one per attribute), `held-out.jsonl` (id, title, image; some without title or image), `questions.jsonl` and
+/// `questions-<attribute>.jsonl` (id, title, image, tag, label; of whole held-out products), `tags.txt` and `images/`.
+/// Returns the held-out products.
 ///
 /// # Errors
 /// If a file cannot be written.
@@ -143,7 +145,12 @@ pub(crate) fn write(folder: &Path, seed: u64, sizes: Sizes) -> Result<Vec<Produc
     }
 
     let mut held_out = next(sizes.held_out)?;
-    write_rows(&folder.join("match-eval.jsonl"), held_out.iter().flat_map(|product| questions(product, seed)))?;
+    let asked: Vec<_> = held_out.iter().flat_map(|product| questions(product, seed)).collect();
+    write_rows(&folder.join(questions_file(None)), asked.iter().map(|(_, row)| row))?;
+    for attribute in ATTRIBUTES {
+        let rows = asked.iter().filter(|(asked, _)| asked.name == attribute.name).map(|(_, row)| row);
+        write_rows(&folder.join(questions_file(Some(attribute))), rows)?;
+    }
     for (i, product) in held_out.iter_mut().enumerate() {
         match i % BARE_EVERY {
             4 => product.image = None,
@@ -157,9 +164,14 @@ pub(crate) fn write(folder: &Path, seed: u64, sizes: Sizes) -> Result<Vec<Produc
     Ok(held_out)
 }
 
+/// The file with the questions about one attribute, or about all of them.
+pub(crate) fn questions_file(attribute: Option<&Attribute>) -> String {
+    attribute.map_or("questions.jsonl".to_owned(), |attribute| format!("questions-{}.jsonl", attribute.english))
+}
+
 /// Two rows per attribute: the product's own value, and another value of the same attribute, so that
 /// neither the attribute nor the frequency of a tag gives the answer away.
-fn questions(product: &Product, seed: u64) -> Vec<Map<String, Json>> {
+fn questions(product: &Product, seed: u64) -> Vec<(&'static Attribute, Map<String, Json>)> {
     let number: u64 = product.id.bytes().filter(u8::is_ascii_digit).fold(0, |n, d| n * 10 + u64::from(d - b'0'));
     let mut random = Random::new(!seed, number);
     let mut rows = Vec::new();
@@ -170,16 +182,16 @@ fn questions(product: &Product, seed: u64) -> Vec<Map<String, Json>> {
             let mut row = product.row();
             row.insert("tag".into(), tag(attribute, value).into());
             row.insert("label".into(), label.into());
-            rows.push(row);
+            rows.push((attribute, row));
         }
     }
     rows
 }
 
-fn write_rows(path: &Path, rows: impl IntoIterator<Item = Map<String, Json>>) -> Result<()> {
+fn write_rows(path: &Path, rows: impl IntoIterator<Item: Borrow<Map<String, Json>>>) -> Result<()> {
     let mut text = Vec::new();
     for row in rows {
-        serde_json::to_writer(&mut text, &row)?;
+        serde_json::to_writer(&mut text, row.borrow())?;
         text.push(b'\n');
     }
     fs::File::create(path)
@@ -201,7 +213,7 @@ mod tests {
             let mut names: Vec<_> =
                 fs::read_dir(folder.path().join("images")).unwrap().map(|e| e.unwrap().path()).collect();
             names.extend(
-                ["train", "validation", "held-out", "match-eval"]
+                ["train", "validation", "held-out", "questions", "questions-season"]
                     .map(|n| folder.path().join(n).with_extension("jsonl")),
             );
             names.sort();
@@ -271,9 +283,9 @@ mod tests {
         let rows = questions(&product, 1);
         assert_eq!(rows.len(), 2 * product.attributes.len());
         let tags: Vec<String> = product.tags().collect();
-        for row in rows {
+        for (attribute, row) in rows {
             let tag = row["tag"].as_str().unwrap().to_owned();
-            assert!(attributes::attribute_of(&tag).is_some());
+            assert!(tag.starts_with(&format!("{}:", attribute.name)));
             assert_eq!(tags.contains(&tag), row["label"] == 1, "{tag}");
         }
     }

@@ -127,3 +127,109 @@ impl<'a> Demo<'a> {
         if self.library.is_some() { &["tract", "ort-cpu"] } else { &["tract"] }
     }
 }
+
+impl Demo<'_> {
+    /// A model from nothing, by the run file that lies in this crate.
+    fn train(&self, quick: bool) -> Result<()> {
+        let mut command = self.mbsd(&["train", "finetune", "--config", "xtask/demo.toml"]);
+        let catalogue = |name: &str| self.file(&format!("catalogue/{name}"));
+        for setting in [
+            format!("output={}", self.file("run")),
+            format!("data.train={}", catalogue("train.jsonl")),
+            format!("data.validation={}", catalogue("validation.jsonl")),
+            format!("match.tags={}", catalogue("tags.txt")),
+        ] {
+            command.args(["--set", &setting]);
+        }
+        if quick {
+            command.args(["--set", &format!("training.epochs={QUICK_EPOCHS}")]);
+        }
+        self.show_and_run(command)
+    }
+
+    fn export(&self) -> Result<()> {
+        let (checkpoint, bundle) = (self.file("run/best"), self.file("bundle"));
+        let variants = VARIANTS.join(",");
+        self.show_and_run(self.mbsd(&[
+            "export",
+            "--checkpoint",
+            &checkpoint,
+            "--task",
+            "match",
+            "--variants",
+            &variants,
+            "--engines",
+            &self.engines().join(","),
+            "--out",
+            &bundle,
+        ]))
+    }
+
+    /// Tags the held-out products on every engine.
+    fn tag(&self) -> Result<Vec<Throughput>> {
+        self.engines()
+            .iter()
+            .map(|&engine| {
+                let summary = self.json(self.mbsd(&[
+                    "tag",
+                    "--bundle",
+                    &self.file("bundle"),
+                    "--input",
+                    &self.file("catalogue/held-out.jsonl"),
+                    "--tags",
+                    &self.file("catalogue/tags.txt"),
+                    "--threshold",
+                    "0",
+                    "--output",
+                    &self.tagged(engine),
+                    "--engine",
+                    engine,
+                    "--json",
+                ]))?;
+                Ok(Throughput { engine, products_per_second: number(&summary, "products_per_second")? })
+            })
+            .collect()
+    }
+
+    fn tagged(&self, engine: &str) -> String {
+        self.file(&format!("tagged-{engine}.jsonl"))
+    }
+
+    /// Every graph on every engine, over all questions and over those of each attribute.
+    fn measure(&self) -> Result<Vec<Measurement>> {
+        let mut measurements: Vec<Measurement> = Vec::new();
+        for &engine in self.engines() {
+            for variant in VARIANTS {
+                let all = self.eval(engine, variant, None)?;
+                // Engines agree within rounding, so one of them is asked about the attributes.
+                let by_attribute = match measurements.iter().find(|m| m.variant == variant) {
+                    Some(earlier) => earlier.by_attribute.clone(),
+                    None => ATTRIBUTES
+                        .into_iter()
+                        .map(|attribute| Ok((attribute, number(&self.eval(engine, variant, Some(attribute))?, "roc_auc")?)))
+                        .collect::<Result<_>>()?,
+                };
+                measurements.push(Measurement {
+                    variant,
+                    engine,
+                    auc: number(&all, "roc_auc")?,
+                    by_attribute,
+                    rows_per_second: number(&all, "products_per_second")?,
+                    parity: self.parity(engine, variant)?,
+                });
+            }
+        }
+        Ok(measurements)
+    }
+
+    fn eval(&self, engine: &str, variant: &str, attribute: Option<&Attribute>) -> Result<Json> {
+        let questions = self.file(&format!("catalogue/{}", catalogue::questions_file(attribute)));
+        let mut command = self.mbsd(&["eval", "--bundle", &self.file("bundle"), "--input", &questions]);
+        command.args(["--variant", variant, "--engine", engine, "--json"]);
+        if attribute.is_none() {
+            self.json(command)
+        } else {
+            parse(&output(&mut command)?)
+        }
+    }
+}

@@ -131,3 +131,65 @@ fn prefix(field: u32, len: u64) -> Vec<u8> {
     encode_varint(len, &mut bytes);
     bytes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dims::Dim;
+    use crate::graph::{Binary, DType, Node, Op};
+
+    fn sum_with_weight(byte_len: usize, read: impl Fn() -> Vec<u8> + Send + Sync + 'static) -> Graph {
+        let mut graph = Graph::over(vec!["batch".into()]);
+        let width = byte_len / 4;
+        let shape = vec![Dim::symbol(0), Dim::from(width)];
+        let x = graph.add_value(DType::F32, shape.clone());
+        let w = graph.add_weight(Weight::deferred("w", DType::F32, vec![width], read));
+        let y = graph.add_value(DType::F32, shape);
+        graph.inputs.push(("x".into(), x));
+        graph.nodes.push(Node { name: "sum".into(), op: Op::Binary(Binary::Add), inputs: vec![x, w], output: y });
+        graph.outputs.push(("y".into(), y));
+        graph
+    }
+
+    #[test]
+    fn a_written_file_reads_back_as_the_messages_it_was_made_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sum.onnx");
+        let elements: Vec<u8> = [1.5f32, -2.0].iter().flat_map(|v| v.to_le_bytes()).collect();
+        let kept = elements.clone();
+        let graph = sum_with_weight(8, move || kept.clone());
+        let options = WriteOptions { name: "sum".into(), metadata: vec![("task".into(), "match".into())] };
+        let bytes = write(&graph, &path, &options).unwrap();
+        let file = std::fs::read(&path).unwrap();
+        assert_eq!(file.len() as u64, bytes);
+        let model = ModelProto::decode(file.as_slice()).unwrap();
+        assert_eq!((model.ir_version, model.opset_import[0].version), (8, 17));
+        assert_eq!(model.metadata_props[0].value, "match");
+        let read = model.graph.unwrap();
+        assert_eq!(read.node[0].op_type, "Add");
+        assert_eq!(read.initializer[0].raw_data, elements);
+        let dims = &read.input[0].r#type.as_ref().unwrap().tensor_type.as_ref().unwrap().shape.as_ref().unwrap().dim;
+        assert_eq!((dims[0].dim_param.as_deref(), dims[1].dim_value), (Some("batch"), Some(2)));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn a_graph_over_two_gigabytes_is_refused_before_anything_is_read_or_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("large.onnx");
+        let graph = sum_with_weight(3 << 30, || unreachable!("the weight is not needed for the size"));
+        let error = write(&graph, &path, &WriteOptions::default()).unwrap_err();
+        assert!(matches!(error, ExportError::TooLarge { bytes } if bytes > 3 << 30), "{error}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let graph = sum_with_weight(8, || vec![0; 4]);
+        let error = write(&graph, folder.path().join("short.onnx"), &WriteOptions::default()).unwrap_err();
+        assert!(format!("{error:?}").contains("changed its size"));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert!(write(&graph, folder.path().join("no/such/folder.onnx"), &WriteOptions::default()).is_err());
+    }
+}

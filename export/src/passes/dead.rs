@@ -21,7 +21,6 @@ pub fn remove_dead(graph: &mut Graph) {
 
 /// Removes what is dead and numbers values in the order of their first use, so that two graphs of one
 /// structure are numbered alike.
-#[expect(clippy::field_reassign_with_default, reason = "the list of values is private to the graph")]
 pub fn compact(graph: &mut Graph) {
     remove_dead(graph);
     let mut order: BTreeMap<ValueId, ValueId> = BTreeMap::new();
@@ -38,8 +37,7 @@ pub fn compact(graph: &mut Graph) {
             ValueId(values.len() - 1)
         });
     }
-    let mut renumbered = Graph::default();
-    renumbered.symbols = std::mem::take(&mut graph.symbols);
+    let mut renumbered = Graph::over(std::mem::take(&mut graph.symbols));
     renumbered.inputs = std::mem::take(&mut graph.inputs);
     renumbered.outputs = std::mem::take(&mut graph.outputs);
     renumbered.nodes = std::mem::take(&mut graph.nodes);

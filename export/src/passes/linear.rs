@@ -65,3 +65,58 @@ fn unflatten(graph: &mut Graph, index: usize) -> Option<()> {
     graph.replace_uses(restored, product_or_sum);
     Some(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dims::Dim;
+    use crate::graph::{DType, Node, Weight};
+
+    fn weight(graph: &mut Graph, shape: &[usize]) -> ValueId {
+        let bytes = vec![0; shape.iter().product::<usize>() * 4];
+        graph.add_weight(Weight::inline("w", DType::F32, shape.to_vec(), bytes))
+    }
+
+    fn push(graph: &mut Graph, op: Op, inputs: &[ValueId], shape: &[usize]) -> ValueId {
+        let output = graph.add_value(DType::F32, shape.iter().map(|&d| Dim::from(d)).collect());
+        graph.nodes.push(Node { name: String::new(), op, inputs: inputs.to_vec(), output });
+        output
+    }
+
+    fn reshape(graph: &mut Graph, x: ValueId, shape: &[usize]) -> ValueId {
+        let target = shape.iter().map(|&d| Dim::from(d)).collect();
+        push(graph, Op::Reshape { shape: target }, &[x], shape)
+    }
+
+    /// `Linear` from 4 to 6 over `[2, 3, 4]`, rows flattened, restored to `restored`.
+    fn flattened(restored: &[usize]) -> Graph {
+        let mut graph = Graph::default();
+        let x = graph.add_value(DType::F32, [2usize, 3, 4].map(Dim::from).to_vec());
+        graph.inputs.push(("x".into(), x));
+        let (w, b) = (weight(&mut graph, &[4, 6]), weight(&mut graph, &[6]));
+        let flat = reshape(&mut graph, x, &[6, 4]);
+        let product = push(&mut graph, Op::MatMul, &[flat, w], &[6, 6]);
+        let sum = push(&mut graph, Op::Binary(Binary::Add), &[product, b], &[6, 6]);
+        let out = reshape(&mut graph, sum, restored);
+        graph.outputs.push(("y".into(), out));
+        graph
+    }
+
+    #[test]
+    fn flattened_rows_are_put_back() {
+        let mut graph = flattened(&[2, 3, 6]);
+        restore_linear(&mut graph);
+        crate::passes::compact(&mut graph);
+        let ops: Vec<String> = graph.nodes.iter().map(|node| node.op.label()).collect();
+        assert_eq!(ops, ["matmul", "add"], "{graph}");
+        assert_eq!(graph.shape(graph.outputs[0].1), [2usize, 3, 6].map(Dim::from));
+    }
+
+    #[test]
+    fn a_reshape_to_something_else_stays() {
+        let mut graph = flattened(&[3, 2, 6]);
+        restore_linear(&mut graph);
+        crate::passes::compact(&mut graph);
+        assert_eq!(graph.nodes.len(), 4, "{graph}");
+    }
+}

@@ -66,3 +66,35 @@ pub fn share_weights(graph: &mut Graph) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dims::Dim;
+    use crate::graph::{Binary, DType, Node, Op, Weight};
+
+    fn tied(name: &str, value: f32) -> Weight {
+        Weight::deferred(name, DType::F32, vec![2], move || [value; 2].iter().flat_map(|v| v.to_le_bytes()).collect())
+    }
+
+    #[test]
+    fn equal_weights_and_equal_sums_become_one() {
+        let mut graph = Graph::default();
+        let x = graph.add_value(DType::F32, vec![Dim::from(2usize)]);
+        graph.inputs.push(("x".into(), x));
+        let weights = [tied("a", 1.0), tied("b", 1.0), tied("c", 2.0)].map(|w| graph.add_weight(w));
+        for (position, &weight) in weights.iter().enumerate() {
+            let output = graph.add_value(DType::F32, vec![Dim::from(2usize)]);
+            let inputs = if position == 1 { vec![weight, x] } else { vec![x, weight] };
+            graph.nodes.push(Node { name: String::new(), op: Op::Binary(Binary::Add), inputs, output });
+            graph.outputs.push((format!("y{position}"), output));
+        }
+        share_weights(&mut graph);
+        share_nodes(&mut graph);
+        crate::passes::compact(&mut graph);
+        let names: Vec<&str> = graph.weights.values().map(|w| w.name.as_str()).collect();
+        assert_eq!(names, ["a", "c"]);
+        assert_eq!(graph.nodes.len(), 2, "{graph}");
+        assert_eq!(graph.outputs[0].1, graph.outputs[1].1);
+    }
+}

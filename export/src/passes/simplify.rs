@@ -47,3 +47,38 @@ fn merge(graph: &mut Graph, index: usize) {
     graph.nodes[index].op = op;
     graph.nodes[index].inputs[0] = source;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dims::Dim;
+    use crate::graph::{DType, Node, ValueId};
+
+    fn push(graph: &mut Graph, op: Op, input: ValueId, shape: Vec<Dim>) -> ValueId {
+        let output = graph.add_value(DType::F32, shape);
+        graph.nodes.push(Node { name: String::new(), op, inputs: vec![input], output });
+        output
+    }
+
+    #[test]
+    fn what_undoes_itself_goes_and_what_does_not_stays() {
+        let mut graph = Graph::over(vec!["batch".into()]);
+        let (batch, four) = (Dim::symbol(0), Dim::from(4usize));
+        let x = graph.add_value(DType::F32, vec![batch.clone(), four.clone()]);
+        graph.inputs.push(("x".into(), x));
+        let turned = push(&mut graph, Op::Transpose { perm: vec![1, 0] }, x, vec![four.clone(), batch.clone()]);
+        let back = push(&mut graph, Op::Transpose { perm: vec![1, 0] }, turned, vec![batch.clone(), four.clone()]);
+        let flat = (&batch * &four).unwrap();
+        let line = push(&mut graph, Op::Reshape { shape: vec![flat.clone()] }, back, vec![flat]);
+        let two_rows = vec![Dim::from(2usize), (&batch * &Dim::from(2usize)).unwrap()];
+        let out = push(&mut graph, Op::Reshape { shape: two_rows.clone() }, line, two_rows);
+        graph.outputs.push(("y".into(), out));
+        for _ in 0..2 {
+            simplify(&mut graph);
+            crate::passes::remove_dead(&mut graph);
+        }
+        let ops: Vec<String> = graph.nodes.iter().map(|node| node.op.label()).collect();
+        assert_eq!(ops, ["reshape"], "{graph}");
+        assert_eq!(graph.nodes[0].inputs, [x]);
+    }
+}

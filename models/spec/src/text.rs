@@ -4,5 +4,8 @@ mod rows;
 mod tokenizer;
 mod train;
 
+#[cfg(test)]
+mod tests;
+
 pub use rows::{TextError, TextIds, TextRow};
 pub use tokenizer::{MAX_ENCODED_TOKENS, MAX_READ_BYTES, Tokenizer, TokenizerError};

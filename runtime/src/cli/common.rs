@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use mbsd_runtime::engine::{CpuNodes, EngineKind, EngineOptions, SessionOptions};
+use mbsd_runtime::engine::{CpuNodes, EngineKind, EngineOptions, SessionOptions, TensorrtOptions};
 use mbsd_spec::{Precision, Variant};
 
 /// The model.
@@ -34,6 +34,9 @@ pub(crate) struct EngineArgs {
     /// Let a GPU engine run operations on the CPU that it has no kernel for, instead of failing
     #[arg(long)]
     pub(crate) cpu_nodes: bool,
+    /// Folder in which ort-tensorrt keeps what it builds, for the next start
+    #[arg(long, value_name = "DIR")]
+    pub(crate) engine_cache: Option<PathBuf>,
 }
 
 impl EngineArgs {
@@ -48,6 +51,13 @@ impl EngineArgs {
         SessionOptions {
             threads: self.threads,
             cpu_nodes: if self.cpu_nodes { CpuNodes::Allowed } else { CpuNodes::Refused },
+            tensorrt: TensorrtOptions {
+                engine_cache: self.engine_cache.clone(),
+                timing_cache: self.engine_cache.clone(),
+                fp16: self.precision == Precision::F16,
+                int8: self.precision == Precision::Qdq,
+                ..TensorrtOptions::default()
+            },
             ..SessionOptions::default()
         }
     }
@@ -62,6 +72,18 @@ pub(crate) struct InputArgs {
     /// Folder that image paths are relative to [default: the folder of the input file]
     #[arg(long, value_name = "DIR")]
     pub(crate) images: Option<PathBuf>,
+    /// Read image files outside that folder too; only for catalogues you trust
+    #[arg(long)]
+    pub(crate) images_anywhere: bool,
+    /// Column of the product id
+    #[arg(long, value_name = "NAME", default_value = "id")]
+    pub(crate) id_column: String,
+    /// Column of the title
+    #[arg(long, value_name = "NAME", default_value = "title")]
+    pub(crate) title_column: String,
+    /// Column of the image: a path, or embedded bytes
+    #[arg(long, value_name = "NAME", default_value = "image")]
+    pub(crate) image_column: String,
 }
 
 /// The result.

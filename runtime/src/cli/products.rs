@@ -23,7 +23,7 @@ pub(crate) struct TagArgs {
     /// Keep the K best tags of a product [default: all]
     #[arg(long, value_name = "K")]
     pub(crate) top: Option<NonZeroUsize>,
-    /// Keep tags of at least this probability [default: all]
+    /// Keep tags of at least this probability [default: the bundle's threshold; with --top, 0]
     #[arg(long, value_name = "P", value_parser = probability)]
     pub(crate) threshold: Option<f32>,
     #[command(flatten)]
@@ -91,6 +91,9 @@ pub(crate) struct EvalArgs {
     /// Column with the tag to match, for match bundles
     #[arg(long, value_name = "NAME", default_value = "tag")]
     pub(crate) tag_column: String,
+    /// Labelled pairs, for alignment bundles: a table of product ids with columns `source` and `target`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pairs: Option<PathBuf>,
     /// Use this variant for every row [default: by what a product has]
     #[arg(long, value_parser = variant())]
     pub(crate) variant: Option<Variant>,

@@ -1,7 +1,15 @@
 //! `mbsd align`.
 
+use mbsd_data::{Keep, PairOptions};
+use mbsd_runtime::job::{self, AlignOptions};
+
+use super::catalogue;
 use crate::cli::AlignArgs;
 
 pub(crate) fn run(args: AlignArgs) -> anyhow::Result<()> {
-    anyhow::bail!("`mbsd align` cannot run yet: {args:?}")
+    let model = catalogue::open_model(&args.bundle, &args.engine)?;
+    let options = AlignOptions { pairs: &args.pairs, columns: PairOptions::default(), threshold: args.threshold };
+    // Nothing of a product but its vector is used.
+    let keep = Keep::Named(Vec::new());
+    catalogue::run(&args.input, &args.output, &args.engine, keep, |job| job::align(&model, &options, job))
 }

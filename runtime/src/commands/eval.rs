@@ -1,7 +1,79 @@
 //! `mbsd eval`.
 
+use std::io::{Write, stderr, stdout};
+
+use anyhow::Context;
+use mbsd_data::{DuplicateIds, Keep};
+use mbsd_runtime::job::{self, EvalOptions, Evaluation, MIN_TAG_ROWS};
+use mbsd_spec::Task;
+
+use super::catalogue::{self, Progress};
 use crate::cli::EvalArgs;
 
 pub(crate) fn run(args: EvalArgs) -> anyhow::Result<()> {
-    anyhow::bail!("`mbsd eval` cannot run yet: {args:?}")
+    let model = catalogue::open_model(&args.bundle, &args.engine)?;
+    let keep = match model.task() {
+        Task::Match => vec![args.label_column.clone(), args.tag_column.clone()],
+        Task::Classification => vec![args.label_column.clone()],
+        Task::Alignment => Vec::new(),
+    };
+    // Labelled data may have a row for each tag of a product; a pair names one row.
+    let duplicates = if model.task() == Task::Alignment { DuplicateIds::Refuse } else { DuplicateIds::Allow };
+    let products = catalogue::open_products(&args.input, Keep::Named(keep), duplicates)?;
+    let progress = Progress::new(products.row_count());
+    let session = args.engine.session_options();
+    let report = |done| progress.set(done);
+    let options = EvalOptions {
+        label_column: &args.label_column,
+        tag_column: &args.tag_column,
+        variant: args.variant,
+        session: &session,
+        workers: catalogue::workers(&args.engine),
+        progress: &report,
+    };
+    let evaluation = match &args.pairs {
+        Some(pairs) => job::eval_pairs(&model, products, pairs, &options)?,
+        None => job::eval(&model, products, &options)?,
+    };
+    progress.finish();
+    let _ = writeln!(stderr(), "{}: {}", args.input.input.display(), evaluation.summary);
+    if args.json {
+        catalogue::print_json(&evaluation)?;
+    } else {
+        stdout().write_all(table(&evaluation).as_bytes()).context("cannot write to the standard output")?;
+    }
+    catalogue::fail_on_nothing(&evaluation.summary)
+}
+
+/// The measures, one a line.
+fn table(evaluation: &Evaluation) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| text.push_str(&format!("{name:<22}{value}\n"));
+    let variant = evaluation.variant.map_or("by what a product has", |variant| variant.name());
+    line("variant", variant.to_owned());
+    line("rows measured", evaluation.summary.scored.to_string());
+    if evaluation.summary.scored > 0 {
+        line("accuracy", format!("{:.4}", evaluation.accuracy));
+        line("precision", format!("{:.4}", evaluation.precision));
+        line("recall", format!("{:.4}", evaluation.recall));
+        line("F1", format!("{:.4}", evaluation.f1));
+    }
+    if let Some(threshold) = evaluation.threshold {
+        line("threshold", format!("{threshold}"));
+        line("ROC-AUC", measure(evaluation.roc_auc));
+    }
+    if evaluation.task == Task::Match {
+        let tags = evaluation.tags.unwrap_or(0);
+        let area = measure(evaluation.per_tag_roc_auc);
+        line("ROC-AUC, mean of tags", format!("{area} ({tags} tags with {MIN_TAG_ROWS} rows or more)"));
+    }
+    if let Some(classes) = evaluation.classes {
+        line("classes", format!("{classes} (precision, recall and F1 are means over them)"));
+    }
+    line("products/s", format!("{:.1}", evaluation.summary.products_per_second));
+    text
+}
+
+fn measure(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"))
 }

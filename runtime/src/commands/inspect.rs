@@ -97,7 +97,10 @@ fn summary(bundle: &Bundle, args: &InspectArgs) -> Result<String> {
     line("task", task)?;
     let side = config.image_size;
     let layers = format!("{} layers of {} units", config.num_hidden_layers, config.hidden_size);
-    line("model", format!("{layers}, {} heads, {} parameters", config.num_attention_heads, manifest.provenance.parameters))?;
+    line(
+        "model",
+        format!("{layers}, {} heads, {} parameters", config.num_attention_heads, manifest.provenance.parameters),
+    )?;
     line("image", format!("{side} x {side} pixels in patches of {}", config.patch_size))?;
     line("text", format!("at most {} tokens, {} words", manifest.max_text_tokens, config.vocab_size))?;
     line("files", format!("{}, all digests right", manifest.files.len()))?;

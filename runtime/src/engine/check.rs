@@ -128,13 +128,21 @@ mod tests {
             ("labels", Tensor::i64([2], vec![0, 1]).ok(), "the graph has no input `labels`"),
             ("input_ids", Tensor::f32([2, 4], vec![0.0; 8]).ok(), "input `input_ids` is float32, not int64"),
             ("input_ids", Tensor::i64([8], vec![0; 8]).ok(), "input `input_ids` has shape [8], not [batch, text]"),
-            ("pixel_values", Tensor::f32([2, 4], vec![0.0; 8]).ok(), "input `pixel_values` has shape [2, 4], not [batch, 3]"),
+            (
+                "pixel_values",
+                Tensor::f32([2, 4], vec![0.0; 8]).ok(),
+                "input `pixel_values` has shape [2, 4], not [batch, 3]",
+            ),
             (
                 "attention_mask",
                 Tensor::i64([2, 3], vec![1; 6]).ok(),
                 "input `attention_mask` has text = 3, but `input_ids` has text = 4",
             ),
-            ("attention_mask", Tensor::i64([2, 4], vec![2; 8]).ok(), "input `attention_mask` holds 2, which does not fit bool"),
+            (
+                "attention_mask",
+                Tensor::i64([2, 4], vec![2; 8]).ok(),
+                "input `attention_mask` holds 2, which does not fit bool",
+            ),
             ("input_ids", Tensor::i64([2, 0], vec![]).ok(), "input `input_ids` of shape [2, 0] is empty"),
         ];
         let takes = "; the graph takes `input_ids` int64 [batch, text], `attention_mask` bool [batch, text], \

@@ -82,10 +82,7 @@ pub(super) enum LibraryError {
     )]
     Another { loaded: PathBuf, asked: PathBuf },
     #[error("ONNX Runtime from {} does not start", path.display())]
-    Start {
-        path: PathBuf,
-        source: super::Source,
-    },
+    Start { path: PathBuf, source: super::Source },
 }
 
 /// The library of this process with ONNX Runtime's environment, which lives as long as the process.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use super::profiles::ShapeProfiles;
+use super::profiles::{ShapeProfiles, TokenBuckets};
 
 /// How an engine is found.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +23,9 @@ pub struct SessionOptions {
     pub threads: Option<NonZeroUsize>,
     /// Whether a GPU engine may leave single operations to the CPU.
     pub cpu_nodes: CpuNodes,
+    /// For the `ort-` engines: bind inputs and outputs to the session, which copies them to the device ahead of the run,
+    /// instead of passing them at the run.
+    pub io_binding: bool,
     /// For `ort-cuda`, and for what TensorRT leaves to CUDA.
     pub cuda: CudaOptions,
     /// For `ort-tensorrt`.
@@ -64,21 +67,11 @@ pub struct CudaOptions {
     /// shape at fixed addresses. Loading a [`super::Session`] with it is refused: each run passes other buffers, and a
     /// replay would read the first ones.
     pub cuda_graph: bool,
-    /// Bind inputs and outputs to the session, which copies them to the device ahead of the run, instead of passing
-    /// them at the run.
-    pub io_binding: bool,
 }
 
 impl Default for CudaOptions {
     fn default() -> Self {
-        Self {
-            device: 0,
-            memory_limit: None,
-            arena_extend: ArenaExtend::default(),
-            tf32: false,
-            cuda_graph: false,
-            io_binding: false,
-        }
+        Self { device: 0, memory_limit: None, arena_extend: ArenaExtend::default(), tf32: false, cuda_graph: false }
     }
 }
 
@@ -113,8 +106,9 @@ pub struct TensorrtOptions {
     pub engine_cache: Option<PathBuf>,
     /// Folder of measured kernel times, which make the next build faster.
     pub timing_cache: Option<PathBuf>,
-    /// Smallest, usual and largest shape of every input.
-    pub profiles: Option<ShapeProfiles>,
+    /// The batches that will come. A session's shape profiles are made of them and of the graph's inputs; without
+    /// them TensorRT builds an engine anew for every new range of shapes.
+    pub buckets: Option<TokenBuckets>,
     /// Let TensorRT choose half-precision kernels. LayerNorm stays in single precision.
     pub fp16: bool,
     /// Let TensorRT choose 8-bit kernels for a graph with QuantizeLinear/DequantizeLinear pairs.
@@ -126,8 +120,8 @@ pub struct TensorrtOptions {
 }
 
 impl TensorrtOptions {
-    /// The provider's option strings.
-    pub fn to_options(&self) -> BTreeMap<String, String> {
+    /// The provider's option strings for a graph with the given shape profiles.
+    pub fn to_options(&self, profiles: Option<&ShapeProfiles>) -> BTreeMap<String, String> {
         let mut options = BTreeMap::new();
         let mut set = |key: &str, value: String| {
             options.insert(key.to_owned(), value);
@@ -150,7 +144,7 @@ impl TensorrtOptions {
             set("trt_timing_cache_enable", flag(true));
             set("trt_timing_cache_path", folder.display().to_string());
         }
-        if let Some(profiles) = &self.profiles {
+        if let Some(profiles) = profiles {
             options.extend(profiles.to_options());
         }
         options
@@ -184,7 +178,6 @@ mod tests {
             arena_extend: ArenaExtend::NextPowerOfTwo,
             tf32: true,
             cuda_graph: true,
-            io_binding: true,
         };
         insta::assert_snapshot!(text(&all.to_options()), @r"
         arena_extend_strategy=kNextPowerOfTwo
@@ -198,7 +191,7 @@ mod tests {
 
     #[test]
     fn tensorrt_options_as_onnxruntime_takes_them() {
-        insta::assert_snapshot!(text(&TensorrtOptions::default().to_options()), @r"
+        insta::assert_snapshot!(text(&TensorrtOptions::default().to_options(None)), @r"
         device_id=0
         trt_cuda_graph_enable=0
         trt_fp16_enable=0
@@ -208,13 +201,13 @@ mod tests {
             device: 1,
             engine_cache: Some("cache/engines".into()),
             timing_cache: Some("cache/timing".into()),
-            profiles: None,
+            buckets: None,
             fp16: true,
             int8: true,
             cuda_graph: true,
             workspace_limit: Some(1 << 30),
         };
-        insta::assert_snapshot!(text(&all.to_options()), @r"
+        insta::assert_snapshot!(text(&all.to_options(None)), @r"
         device_id=1
         trt_cuda_graph_enable=1
         trt_engine_cache_enable=1

@@ -17,8 +17,10 @@ use mbsd_spec::{NamedTensors, Tensor};
 
 use super::library::{self, RuntimeLibrary};
 use super::{
-    CpuNodes, Engine, EngineError, EngineKind, EngineOptions, Session, SessionOptions, Source, check, guard,
+    CpuNodes, Engine, EngineError, EngineKind, EngineOptions, Session, SessionOptions, ShapeProfiles, Source, check,
+    guard,
 };
+use crate::onnx::Graph;
 
 #[derive(Clone)]
 pub(super) struct OrtEngine {
@@ -37,13 +39,7 @@ enum ProviderError {
     )]
     NotBuilt { library: PathBuf, version: String, provider: &'static str, file: &'static str, needs: &'static str },
     #[error("{provider} does not start; it needs {file} beside {}, and {needs}", library.display())]
-    Register {
-        library: PathBuf,
-        provider: &'static str,
-        file: &'static str,
-        needs: &'static str,
-        source: ::ort::Error,
-    },
+    Register { library: PathBuf, provider: &'static str, file: &'static str, needs: &'static str, source: ::ort::Error },
 }
 
 impl OrtEngine {
@@ -54,16 +50,21 @@ impl OrtEngine {
         guard::catch(|| {
             // Registered once for the error alone: it says what is missing before any graph is read.
             let builder = OrtSession::builder(&engine.environment)?;
-            engine.register(builder, &SessionOptions::default()).map(drop)
+            engine.register(builder, &SessionOptions::default(), None).map(drop)
         })
         .map_err(|source| EngineError::unavailable(kind, source))?;
         Ok(engine)
     }
 
     /// Registers the engine's execution providers, in the order of preference.
-    fn register(&self, mut builder: SessionBuilder, options: &SessionOptions) -> Result<SessionBuilder, Source> {
+    fn register(
+        &self,
+        mut builder: SessionBuilder,
+        options: &SessionOptions,
+        profiles: Option<&ShapeProfiles>,
+    ) -> Result<SessionBuilder, Source> {
         if self.kind == EngineKind::OrtTensorrt {
-            let tensorrt = configured(ep::TensorRT::default(), options.tensorrt.to_options());
+            let tensorrt = configured(ep::TensorRT::default(), options.tensorrt.to_options(profiles));
             let (file, needs) = ("libonnxruntime_providers_tensorrt.so", "TensorRT 10, CUDA 13 and cuDNN 9");
             builder = self.provide(builder, tensorrt, "TensorRT", file, needs)?;
         }
@@ -99,12 +100,19 @@ impl OrtEngine {
     fn session(&self, graph: &Path, options: &SessionOptions) -> Result<OrtSession, Source> {
         let on_gpu = self.kind != EngineKind::OrtCpu;
         if on_gpu && (options.cuda.cuda_graph || options.tensorrt.cuda_graph) {
-            return Err("CUDA graphs need inputs at fixed addresses, which a session here does not keep; turn them off"
-                .into());
+            return Err(
+                "CUDA graphs need inputs at fixed addresses, which a session here does not keep; turn them off".into(),
+            );
         }
         let builder = OrtSession::builder(&self.environment)?;
         let builder = plain(builder.with_auto_device(AutoDevicePolicy::PreferCPU))?;
-        let mut builder = self.register(builder, options)?;
+        let profiles = match &options.tensorrt.buckets {
+            Some(buckets) if self.kind == EngineKind::OrtTensorrt => {
+                Some(ShapeProfiles::new(&Graph::read(graph)?.inputs, &buckets.extents()?)?)
+            }
+            _ => None,
+        };
+        let mut builder = self.register(builder, options, profiles.as_ref())?;
         if let Some(threads) = options.threads {
             builder = plain(builder.with_intra_threads(threads.get()))?;
         }
@@ -114,7 +122,8 @@ impl OrtEngine {
         }
         builder.commit_from_file(graph).map_err(|error| -> Source {
             if strict && error.message().contains("fallback to CPU EP has been explicitly disabled") {
-                let hint = "some operations of the graph have no kernel on the GPU; allow them on the CPU with --cpu-nodes";
+                let hint =
+                    "some operations of the graph have no kernel on the GPU; allow them on the CPU with --cpu-nodes";
                 format!("{hint}: {error}").into()
             } else {
                 error.into()
@@ -212,10 +221,11 @@ struct OrtWorker {
 impl Session for OrtWorker {
     fn run(&mut self, inputs: &NamedTensors) -> Result<NamedTensors, EngineError> {
         check::check(&self.inputs, inputs)?;
-        let bind = self.engine.kind != EngineKind::OrtCpu && self.options.cuda.io_binding;
+        let bind = self.options.io_binding;
         let (session, specs, outputs) = (&mut self.session, &self.inputs, &self.outputs);
         guard::catch(|| {
-            let values = specs.iter().map(|spec| value(spec, &inputs[&spec.name])).collect::<::ort::Result<Vec<_>>>()?;
+            let values =
+                specs.iter().map(|spec| value(spec, &inputs[&spec.name])).collect::<::ort::Result<Vec<_>>>()?;
             if !bind {
                 return named(&session.run(values.as_slice())?);
             }
@@ -256,8 +266,12 @@ fn value<'t>(spec: &TensorSpec, tensor: &'t Tensor) -> ::ort::Result<SessionInpu
         Tensor::I64 { shape, data } => match spec.dtype.as_str() {
             // The values were found to fit.
             "bool" => OrtTensor::from_array((shape.clone(), data.iter().map(|&v| v != 0).collect::<Vec<_>>()))?.into(),
-            "int32" => OrtTensor::from_array((shape.clone(), data.iter().map(|&v| v as i32).collect::<Vec<_>>()))?.into(),
-            "uint8" => OrtTensor::from_array((shape.clone(), data.iter().map(|&v| v as u8).collect::<Vec<_>>()))?.into(),
+            "int32" => {
+                OrtTensor::from_array((shape.clone(), data.iter().map(|&v| v as i32).collect::<Vec<_>>()))?.into()
+            }
+            "uint8" => {
+                OrtTensor::from_array((shape.clone(), data.iter().map(|&v| v as u8).collect::<Vec<_>>()))?.into()
+            }
             _ => TensorRef::from_array_view((shape.as_slice(), data.as_slice()))?.into(),
         },
     })
@@ -269,7 +283,9 @@ fn named(outputs: &SessionOutputs<'_>) -> Result<NamedTensors, Source> {
 
 /// A tensor as the rest of the program takes it: floats as float32, integers and bools as int64.
 fn tensor(name: &str, value: &DynValue) -> Result<Tensor, Source> {
-    fn i64s<T: Copy + Into<i64> + ::ort::value::PrimitiveTensorElementType>(value: &DynValue) -> Result<Tensor, Source> {
+    fn i64s<T: Copy + Into<i64> + ::ort::value::PrimitiveTensorElementType>(
+        value: &DynValue,
+    ) -> Result<Tensor, Source> {
         let (shape, data) = value.try_extract_tensor::<T>()?;
         Ok(Tensor::i64(extents(shape)?, data.iter().map(|&v| v.into()).collect())?)
     }

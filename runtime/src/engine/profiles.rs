@@ -102,10 +102,10 @@ impl ShapeProfiles {
                 .map(|spec| {
                     let axis = |dim: &DimSpec| match dim {
                         DimSpec::Fixed(extent) => Ok(*extent),
-                        DimSpec::Symbol(symbol) => extents.get(symbol).map(pick).ok_or_else(|| ProfileError::Unknown {
-                            symbol: symbol.clone(),
-                            input: spec.name.clone(),
-                        }),
+                        DimSpec::Symbol(symbol) => extents
+                            .get(symbol)
+                            .map(pick)
+                            .ok_or_else(|| ProfileError::Unknown { symbol: symbol.clone(), input: spec.name.clone() }),
                     };
                     Ok((spec.name.clone(), spec.shape.iter().map(axis).collect::<Result<_, _>>()?))
                 })

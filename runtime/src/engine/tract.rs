@@ -84,9 +84,7 @@ pub(super) fn shapes(path: &Path) -> Result<Vec<TensorSpec>, EngineError> {
             for (slot, output) in node.outputs.iter().enumerate() {
                 let Some(name) = model.outlet_label(OutletId::new(node.id, slot)) else { continue };
                 let Some(dims) = output.fact.shape.concretize() else { continue };
-                let dim = |dim: &TDim| {
-                    dim.to_usize().map_or_else(|_| DimSpec::Symbol(dim.to_string()), DimSpec::Fixed)
-                };
+                let dim = |dim: &TDim| dim.to_usize().map_or_else(|_| DimSpec::Symbol(dim.to_string()), DimSpec::Fixed);
                 let dtype = output.fact.datum_type.concretize().map_or("other", dtype_name);
                 specs.push(TensorSpec {
                     name: name.to_owned(),
@@ -122,7 +120,8 @@ fn dtype_name(dtype: DatumType) -> &'static str {
 /// Name, type and shape of a graph input or output.
 fn spec(info: &pb::ValueInfoProto) -> Result<TensorSpec, Source> {
     let untyped = || format!("`{}` has no tensor type", info.name);
-    let Some(pb::type_proto::Value::TensorType(tensor)) = info.r#type.as_ref().and_then(|kind| kind.value.as_ref()) else {
+    let Some(pb::type_proto::Value::TensorType(tensor)) = info.r#type.as_ref().and_then(|kind| kind.value.as_ref())
+    else {
         return Err(untyped().into());
     };
     let dtype = crate::onnx::dtype_name(tensor.elem_type).to_owned();
@@ -165,9 +164,7 @@ impl Session for TractSession {
                 self.state = Some(state);
                 Ok(outputs)
             }
-            Err(source) => {
-                Err(EngineError::Run { engine: EngineKind::Tract, graph: self.graph.name.clone(), source })
-            }
+            Err(source) => Err(EngineError::Run { engine: EngineKind::Tract, graph: self.graph.name.clone(), source }),
         }
     }
 

@@ -98,6 +98,16 @@ impl Model {
         if self.task == needed { Ok(()) } else { Err(JobError::Task { found: self.task, needed }) }
     }
 
+    /// Checks that there is a graph for a variant that products are to be sent through.
+    pub(super) fn require_variant(&self, variant: Variant) -> Result<(), JobError> {
+        if self.available.contains(&variant) {
+            return Ok(());
+        }
+        let present: Vec<&str> = self.available.iter().map(|variant| variant.name()).collect();
+        let message = format!("no {variant} graph that encodes products; the bundle has: {}", present.join(", "));
+        Err(JobError::Setting(message))
+    }
+
     /// The name of a class; its number where the bundle names none.
     pub(super) fn label(&self, class: usize) -> String {
         self.labels.get(class).cloned().unwrap_or_else(|| class.to_string())

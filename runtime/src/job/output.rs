@@ -3,12 +3,12 @@
 mod json;
 mod parquet;
 
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 
 use mbsd_data::ColumnType;
 use serde_json::Value;
+use tempfile::TempPath;
 
 use super::JobError;
 
@@ -74,13 +74,14 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// An output file being written. Dropped before [`OutputFile::finish`], it leaves nothing behind.
 pub struct OutputFile {
     format: Option<Box<dyn Format>>,
-    staged: Staged,
+    staged: TempPath,
+    destination: PathBuf,
     width: usize,
 }
 
 impl std::fmt::Debug for OutputFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OutputFile").field("path", &self.staged.destination).finish_non_exhaustive()
+        f.debug_struct("OutputFile").field("path", &self.destination).finish_non_exhaustive()
     }
 }
 
@@ -105,31 +106,31 @@ impl OutputFile {
             return Err(JobError::Setting(format!("--output {} is an input file as well", path.display())));
         }
         let failed = failure(path);
-        let (staged, file) = Staged::create(path).map_err(|error| failed(error.into()))?;
+        let (file, staged) = stage(path).map_err(|error| failed(error.into()))?;
         let format: Box<dyn Format> = if is_parquet {
             Box::new(parquet::ParquetFormat::new(file, columns).map_err(failed)?)
         } else {
             Box::new(json::JsonFormat::new(file, columns))
         };
-        Ok(Self { format: Some(format), staged, width: columns.len() })
+        Ok(Self { format: Some(format), staged, destination: path.to_owned(), width: columns.len() })
     }
 
     /// Writes a row, one field a column.
     pub(super) fn write(&mut self, row: &[Field]) -> Result<(), JobError> {
         debug_assert_eq!(row.len(), self.width);
         match &mut self.format {
-            Some(format) => format.write(row).map_err(failure(&self.staged.destination)),
+            Some(format) => format.write(row).map_err(failure(&self.destination)),
             None => Ok(()),
         }
     }
 
     /// Completes the file and gives it its name, in the place of an earlier one.
     pub(super) fn finish(mut self) -> Result<(), JobError> {
-        let failed = failure(&self.staged.destination);
+        let failed = failure(&self.destination);
         if let Some(format) = self.format.take() {
             format.finish().map_err(&failed)?;
         }
-        self.staged.persist().map_err(|error| failed(error.into()))
+        self.staged.persist(&self.destination).map_err(|error| failed(error.error.into()))
     }
 }
 
@@ -138,36 +139,15 @@ fn failure(path: &Path) -> impl Fn(Failure) -> JobError + use<> {
     move |source| JobError::Output { path: path.clone(), source }
 }
 
-/// A file under a temporary name beside its destination.
-struct Staged {
-    path: PathBuf,
-    destination: PathBuf,
-    persisted: bool,
-}
-
-impl Staged {
-    fn create(destination: &Path) -> std::io::Result<(Self, File)> {
-        let mut name = OsString::from(".");
-        name.push(destination.file_name().unwrap_or_default());
-        name.push(format!(".{}.tmp", std::process::id()));
-        let path = destination.with_file_name(name);
-        let file = OpenOptions::new().write(true).create_new(true).open(&path)?;
-        Ok((Self { path, destination: destination.to_owned(), persisted: false }, file))
-    }
-
-    fn persist(mut self) -> std::io::Result<()> {
-        fs::rename(&self.path, &self.destination)?;
-        self.persisted = true;
-        Ok(())
-    }
-}
-
-impl Drop for Staged {
-    fn drop(&mut self) {
-        if !self.persisted {
-            let _ = fs::remove_file(&self.path);
-        }
-    }
+/// An empty file beside its destination, under a name of its own. It is removed where it is not renamed.
+fn stage(destination: &Path) -> std::io::Result<(File, TempPath)> {
+    let folder = destination.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Made here rather than by `tempfile`, whose files nobody else may read.
+    let staged = tempfile::Builder::new()
+        .prefix(".mbsd-")
+        .suffix(".tmp")
+        .make_in(folder, |path| OpenOptions::new().write(true).create_new(true).open(path))?;
+    Ok(staged.into_parts())
 }
 
 #[cfg(test)]

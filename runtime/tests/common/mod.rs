@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use mbsd_runtime::engine::{self, EngineOptions};
-use mbsd_spec::bundle::{Artifact, BundleWriter, DimSpec, Manifest, Parity, Provenance, SCHEMA_VERSION, TensorSpec, names};
+use mbsd_spec::bundle::{
+    Artifact, BundleWriter, DimSpec, Manifest, Parity, Provenance, SCHEMA_VERSION, TensorSpec, names,
+};
 use mbsd_spec::{Config, Precision, Task, Variant};
 use prost::Message;
 use tract_onnx::pb;

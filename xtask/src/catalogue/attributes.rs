@@ -25,8 +25,10 @@ impl Evidence {
 /// An attribute and its values. `Colour` and `Red` make the tag `Colour:Red`.
 #[derive(Debug)]
 pub(crate) struct Attribute {
-    /// Name, in one language.
+    /// Name, in one language: what its tags begin with.
     pub(crate) name: &'static str,
+    /// The name in English, lower case.
+    pub(crate) english: &'static str,
     /// Where it shows.
     pub(crate) evidence: Evidence,
     /// Values; a product that has the attribute has exactly one of them.
@@ -54,7 +56,7 @@ const fn read(name: &'static str, english: &'static [&'static str], chinese: &'s
 
 /// What the product is.
 pub(crate) const TYPE: Attribute = Attribute {
-    name: "Type",
+    name: "Type", english: "type",
     evidence: Evidence::Both,
     values: &[
         read("T-shirt", &["T-shirt", "tee"], &["T恤", "上衣"]),
@@ -71,7 +73,7 @@ pub(crate) const TYPE: Attribute = Attribute {
 
 /// The colour of its body.
 pub(crate) const COLOUR: Attribute = Attribute {
-    name: "Colour",
+    name: "Colour", english: "colour",
     evidence: Evidence::Seen,
     values: &[
         seen("Red"),
@@ -87,18 +89,18 @@ pub(crate) const COLOUR: Attribute = Attribute {
 
 /// What is printed on it: plain, striped, dotted, checked.
 pub(crate) const PATTERN: Attribute = Attribute {
-    name: "图案",
+    name: "图案", english: "pattern",
     evidence: Evidence::Seen,
     values: &[seen("纯色"), seen("条纹"), seen("圆点"), seen("格子")],
 };
 
 /// Sleeve length, short or long, of a garment with sleeves.
 pub(crate) const SLEEVE: Attribute =
-    Attribute { name: "袖长", evidence: Evidence::Seen, values: &[seen("短袖"), seen("长袖")] };
+    Attribute { name: "袖长", english: "sleeve", evidence: Evidence::Seen, values: &[seen("短袖"), seen("长袖")] };
 
 /// What it is woven of; everything but mugs and lamps.
 pub(crate) const MATERIAL: Attribute = Attribute {
-    name: "Material",
+    name: "Material", english: "material",
     evidence: Evidence::Read,
     values: &[
         read("Cotton", &["cotton", "pure cotton"], &["纯棉", "棉质"]),
@@ -110,7 +112,7 @@ pub(crate) const MATERIAL: Attribute = Attribute {
 
 /// The season it is sold for: spring, summer, autumn, winter.
 pub(crate) const SEASON: Attribute = Attribute {
-    name: "季节",
+    name: "季节", english: "season",
     evidence: Evidence::Read,
     values: &[
         read("春季", &["spring", "springtime"], &["春季", "春日"]),
@@ -122,7 +124,7 @@ pub(crate) const SEASON: Attribute = Attribute {
 
 /// Who makes it.
 pub(crate) const BRAND: Attribute = Attribute {
-    name: "Brand",
+    name: "Brand", english: "brand",
     evidence: Evidence::Read,
     values: &[
         read("Nordwind", &["Nordwind"], &["北风"]),
@@ -134,9 +136,3 @@ pub(crate) const BRAND: Attribute = Attribute {
 
 /// Every attribute, in the order in which reports list them: seen, read, both.
 pub(crate) const ATTRIBUTES: [&Attribute; 7] = [&COLOUR, &PATTERN, &SLEEVE, &MATERIAL, &SEASON, &BRAND, &TYPE];
-
-/// The attribute of a tag such as `Colour:Red`.
-pub(crate) fn attribute_of(tag: &str) -> Option<&'static Attribute> {
-    let (name, _) = tag.split_once(':')?;
-    ATTRIBUTES.into_iter().find(|attribute| attribute.name == name)
-}

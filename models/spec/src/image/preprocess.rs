@@ -68,8 +68,8 @@ impl Preprocessor {
     /// See [`PreprocessorError`].
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, PreprocessorError> {
         let path = path.as_ref();
-        let text =
-            std::fs::read_to_string(path).map_err(|source| PreprocessorError::Read { path: path.to_owned(), source })?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| PreprocessorError::Read { path: path.to_owned(), source })?;
         Self::from_json(&text)
     }
 
@@ -270,7 +270,10 @@ mod tests {
             (r#""resample": 2"#, "preprocessing field `resample`: 2 is not supported, only 3 (bicubic)"),
             (r#""do_center_crop": true"#, "preprocessing field `do_center_crop`: true is not supported, only false"),
             (r#""do_rescale": false"#, "preprocessing field `do_rescale`: false is not supported, only true"),
-            (r#""size": {"shortest_edge": 224}"#, "preprocessing field `size`: {\"shortest_edge\":224} is not supported"),
+            (
+                r#""size": {"shortest_edge": 224}"#,
+                "preprocessing field `size`: {\"shortest_edge\":224} is not supported",
+            ),
             (r#""size": {"height": 0, "width": 224}"#, "preprocessing field `size`"),
             (r#""image_std": [0.5, 0, 0.5]"#, "preprocessing field `image_std`: [0.5, 0.0, 0.5] are not three numbers"),
             (r#""rescale_factor": 2"#, "preprocessing field `rescale_factor`: 2 is not between 0 and 1"),

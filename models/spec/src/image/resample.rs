@@ -12,15 +12,20 @@ const PRECISION: u32 = 32 - 8 - 2;
 /// The filter reaches two source pixels either side, and further where it shrinks the image.
 const SUPPORT: f64 = 2.0;
 
-/// Resamples to `width` x `height` in two passes, along rows and along columns, to 8 bits after each.
+/// Resamples to `width` x `height` in two passes, along rows and along columns, to 8 bits after each. An image without
+/// pixels becomes black.
 pub(super) fn bicubic(image: &RgbImage, width: u32, height: u32) -> RgbImage {
+    if image.is_empty() {
+        return RgbImage::new(width, height);
+    }
     let rows = |image: &RgbImage| if image.width() == width { image.clone() } else { along_rows(image, width) };
-    let columns = |image: &RgbImage| if image.height() == height { image.clone() } else { along_columns(image, height) };
+    let columns =
+        |image: &RgbImage| if image.height() == height { image.clone() } else { along_columns(image, height) };
     if columns_first(image.dimensions(), (width, height)) { rows(&columns(image)) } else { columns(&rows(image)) }
 }
 
 /// The order of the passes in Pillow 13: columns first where the height loses more than twice what the width loses.
-/// (Before 13 rows always came first. Where both sides shrink, the two orders are a level apart at most.)
+/// Before 13, rows always came first.
 fn columns_first(from: (u32, u32), to: (u32, u32)) -> bool {
     let lost = |from: u32, to: u32| i64::from(from.saturating_sub(to));
     lost(from.1, to.1) > 2 * lost(from.0, to.0)
@@ -92,8 +97,7 @@ fn windows(from: u32, to: u32) -> Vec<Window> {
         let start = (centre - reach + 0.5).max(0.0) as usize;
         let end = ((centre + reach + 0.5) as usize).min(from as usize);
         let inverse = 1.0 / stretch;
-        let weights: Vec<f64> =
-            (start..end).map(|source| weight((source as f64 - centre + 0.5) * inverse)).collect();
+        let weights: Vec<f64> = (start..end).map(|source| weight((source as f64 - centre + 0.5) * inverse)).collect();
         let sum: f64 = weights.iter().sum();
         let coefficients = weights.into_iter().map(|weight| {
             // Rounded half away from zero, as a cast after adding half is.
@@ -129,6 +133,13 @@ mod tests {
                 assert!((sum - (1 << PRECISION)).abs() <= window.coefficients.len() as i32, "{from} to {to}");
                 assert!(window.start + window.coefficients.len() <= from as usize);
             }
+        }
+    }
+
+    #[test]
+    fn an_image_without_pixels_becomes_black() {
+        for (width, height) in [(0, 0), (0, 5), (5, 0)] {
+            assert_eq!(bicubic(&RgbImage::new(width, height), 2, 3), RgbImage::new(2, 3));
         }
     }
 

@@ -105,12 +105,13 @@ impl Tokenizer {
                 return Err(TokenizerError::Vocabulary(reason));
             }
         }
-        let id = |token: &'static str| vocab.get(token).copied().ok_or(TokenizerError::MissingToken(token));
-        let (cls, sep) = (id("[CLS]")?, id("[SEP]")?);
-        let model = WordPiece::builder()
-            .vocab(vocab)
-            .build()
-            .map_err(|e| TokenizerError::Vocabulary(e.to_string()))?;
+        // Checked here, for the crate adds a special token that is missing.
+        let mut special = [0; SPECIAL_TOKENS.len()];
+        for (id, token) in special.iter_mut().zip(SPECIAL_TOKENS) {
+            *id = vocab.get(token).copied().ok_or(TokenizerError::MissingToken(token))?;
+        }
+        let [_, _, cls, sep, _] = special;
+        let model = WordPiece::builder().vocab(vocab).build().map_err(|e| TokenizerError::Vocabulary(e.to_string()))?;
         let mut inner = tokenizers::Tokenizer::new(model);
         inner
             .with_normalizer(Some(BertNormalizer::new(true, true, None, lowercase)))
@@ -227,19 +228,21 @@ impl Tokenizer {
     /// [`MAX_READ_BYTES`] bytes. Of a long text only as much is tokenized as these take. A special token spelled out in
     /// the text is read as the characters it is spelled with.
     pub fn encode(&self, text: &str) -> TextIds {
+        self.encode_within(text, FIRST_READ_BYTES, MAX_ENCODED_TOKENS)
+    }
+
+    /// The first `limit` tokens, looked for in the first `read` bytes, then in four times as many, and so on.
+    pub(super) fn encode_within(&self, text: &str, mut read: usize, limit: usize) -> TextIds {
         let text = &text[..text.floor_char_boundary(MAX_READ_BYTES)];
-        if self.word_by_word {
-            let mut read = FIRST_READ_BYTES;
-            while read < text.len() {
-                let ids = self.whole_words(&text[..text.floor_char_boundary(read)]);
-                if ids.len() > MAX_ENCODED_TOKENS {
-                    return kept(ids);
-                }
-                read *= 4;
+        while self.word_by_word && read < text.len() {
+            let ids = self.whole_words(&text[..text.floor_char_boundary(read)]);
+            if ids.len() > limit {
+                return kept(ids, limit);
             }
+            read = read.saturating_mul(4);
         }
         // The crate fails on a word it cannot look up at all; with [UNK] in the vocabulary there is none.
-        kept(self.inner.encode_fast(text, false).map(|e| e.get_ids().to_vec()).unwrap_or_default())
+        kept(self.inner.encode_fast(text, false).map(|e| e.get_ids().to_vec()).unwrap_or_default(), limit)
     }
 
     /// The tokens of a prefix of a text, up to its last word, which may go on after the prefix.
@@ -252,8 +255,8 @@ impl Tokenizer {
     }
 }
 
-fn kept(mut ids: Vec<u32>) -> TextIds {
-    let cut = ids.len() > MAX_ENCODED_TOKENS;
-    ids.truncate(MAX_ENCODED_TOKENS);
+fn kept(mut ids: Vec<u32>, limit: usize) -> TextIds {
+    let cut = ids.len() > limit;
+    ids.truncate(limit);
     TextIds::new(ids, cut)
 }

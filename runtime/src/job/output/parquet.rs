@@ -142,42 +142,21 @@ fn array<'a>(ty: FieldType, fields: impl Iterator<Item = &'a Field>) -> ArrayRef
 }
 
 fn scores<'a>(key: &str, fields: impl Iterator<Item = &'a Field>) -> ArrayRef {
-    let mut names = StringBuilder::new();
-    let mut values = Float32Builder::new();
-    let mut ends = Vec::new();
+    let mut builder = ListBuilder::new(StructBuilder::from_fields(score_fields(key), 0));
     for field in fields {
-        ends.push(match field {
-            Field::Scores(scores) => {
-                for (name, score) in scores {
+        if let Field::Scores(scores) = field {
+            for (name, score) in scores {
+                let item = builder.values();
+                if let Some(names) = item.field_builder::<StringBuilder>(0) {
                     names.append_value(name);
-                    values.append_value(*score);
                 }
-                Some(scores.len())
+                if let Some(scores) = item.field_builder::<Float32Builder>(1) {
+                    scores.append_value(*score);
+                }
+                item.append(true);
             }
-            _ => None,
-        });
-    }
-    let (names, values) = (names.finish(), values.finish());
-    let items = StructBuilder::from_fields(score_fields(key), names.len());
-    let mut builder = ListBuilder::new(items);
-    let mut at = 0;
-    for end in ends {
-        let Some(count) = end else {
-            builder.append_null();
-            continue;
-        };
-        for position in at..at + count {
-            let items = builder.values();
-            if let Some(builder) = items.field_builder::<StringBuilder>(0) {
-                builder.append_value(names.value(position));
-            }
-            if let Some(builder) = items.field_builder::<Float32Builder>(1) {
-                builder.append_value(values.value(position));
-            }
-            items.append(true);
         }
-        at += count;
-        builder.append(true);
+        builder.append(matches!(field, Field::Scores(_)));
     }
     Arc::new(builder.finish())
 }

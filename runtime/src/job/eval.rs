@@ -1,0 +1,256 @@
+//! Measuring a model on labelled products.
+
+use std::collections::BTreeMap;
+
+use mbsd_data::Products;
+use mbsd_spec::metrics::{Confusion, grouped_roc_auc, roc_auc};
+use mbsd_spec::{RowError, Task, Variant};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::JobError;
+use super::model::Model;
+use super::pipeline::{self, Plan, Progress, Workers};
+use super::prepare::Question;
+use super::score::{Scored, Wanted};
+use super::summary::Summary;
+use super::tasks::sigmoid;
+use crate::engine::SessionOptions;
+
+/// Rows a tag needs for its own ROC-AUC to count.
+pub const MIN_TAG_ROWS: usize = 40;
+
+/// What is measured, and how.
+pub struct EvalOptions<'a> {
+    /// Column with the truth: 0/1 for match and alignment, the class name for classification.
+    pub label_column: &'a str,
+    /// Column with the tag; match only.
+    pub tag_column: &'a str,
+    /// Every row through this variant, the other modality dropped; by what a product has where `None`.
+    pub variant: Option<Variant>,
+    /// How graphs are loaded.
+    pub session: &'a SessionOptions,
+    /// How the cores are shared out.
+    pub workers: Workers,
+    /// Told how far the job is.
+    pub progress: Progress<'a>,
+}
+
+/// Measures of a model. What a task has no measure of is absent.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Evaluation {
+    /// What was measured.
+    pub task: Task,
+    /// The engine that computed.
+    pub engine: &'static str,
+    /// The variant all rows were sent through, if they were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variant: Option<Variant>,
+    /// Counts and speed.
+    #[serde(flatten)]
+    pub summary: Summary,
+    /// Share of right decisions; for classification, of right classes.
+    pub accuracy: f64,
+    /// At the threshold; for classification the mean over the classes that occur.
+    pub precision: f64,
+    /// At the threshold; for classification the mean over the classes that occur.
+    pub recall: f64,
+    /// At the threshold; for classification the mean over the classes that occur.
+    pub f1: f64,
+    /// Probability from which a row counted as a match.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f32>,
+    /// Over all rows; absent for classification, and where one of the labels does not occur.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub roc_auc: Option<f64>,
+    /// Mean of each tag's own ROC-AUC, over tags with [`MIN_TAG_ROWS`] rows and both labels. Match only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_tag_roc_auc: Option<f64>,
+    /// Tags that counted for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tags: Option<usize>,
+    /// Classes that occur among the labels. Classification only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub classes: Option<usize>,
+}
+
+/// Measures a match or a classification model. For match, each row is a product, a tag and a label.
+///
+/// # Errors
+/// See [`JobError`]; a missing column is one. A row whose label cannot be read (`invalid_label`, `unknown_label`) is left
+/// out and counted.
+pub fn eval(model: &Model, products: Products, options: &EvalOptions<'_>) -> Result<Evaluation, JobError> {
+    let columns = products.columns().clone();
+    let position = |name: &str| {
+        columns.iter().position(|column| column.name == name).ok_or_else(|| {
+            let present = columns.iter().map(|column| format!("`{}`", column.name)).collect::<Vec<_>>().join(", ");
+            JobError::Setting(format!("the input has no column `{name}` beside the products; it has: {present}"))
+        })
+    };
+    if let Some(variant) = options.variant {
+        model.require_variant(variant)?;
+    }
+    let label = position(options.label_column)?;
+    match model.task {
+        Task::Match => eval_match(model, products, options, label, position(options.tag_column)?),
+        Task::Classification => eval_classes(model, products, options, label),
+        Task::Alignment => Err(JobError::Setting(
+            "an alignment bundle is measured on pairs: give them with --pairs, with a label column".to_owned(),
+        )),
+    }
+}
+
+fn eval_match(
+    model: &Model,
+    products: Products,
+    options: &EvalOptions<'_>,
+    label: usize,
+    tag: usize,
+) -> Result<Evaluation, JobError> {
+    let (mut tags, mut logits, mut labels) = (Vec::new(), Vec::new(), Vec::new());
+    let summary = measure(model, products, options, Question::TagColumn(tag), |columns, logit| {
+        let truth = mbsd_data::truth(&columns[label]).ok_or_else(|| {
+            RowError::new("invalid_label", format!("`{}` is none of 0, 1, false, true", options.label_column))
+        })?;
+        tags.push(columns[tag].as_str().unwrap_or_default().to_owned());
+        logits.push(logit[0]);
+        labels.push(truth);
+        Ok(())
+    })?;
+    let per_tag = grouped_roc_auc(&tags, &logits, &labels, MIN_TAG_ROWS);
+    Ok(Evaluation {
+        per_tag_roc_auc: per_tag.map(|(area, _)| area),
+        tags: per_tag.map(|(_, tags)| tags),
+        ..binary(model, options.variant, summary, &logits, &labels)
+    })
+}
+
+/// Measures of a yes/no question.
+pub(super) fn binary(
+    model: &Model,
+    variant: Option<Variant>,
+    summary: Summary,
+    logits: &[f32],
+    labels: &[bool],
+) -> Evaluation {
+    let scores: Vec<f32> = logits.iter().map(|&logit| sigmoid(logit)).collect();
+    let counts = Confusion::count(&scores, labels, model.threshold);
+    Evaluation {
+        task: model.task,
+        engine: model.engine.name(),
+        variant,
+        summary,
+        accuracy: counts.accuracy(),
+        precision: counts.precision(),
+        recall: counts.recall(),
+        f1: counts.f1(),
+        threshold: Some(model.threshold),
+        // Of the logits: far from 0 the sigmoid rounds different ones to the same score.
+        roc_auc: roc_auc(logits, labels),
+        per_tag_roc_auc: None,
+        tags: None,
+        classes: None,
+    }
+}
+
+fn eval_classes(
+    model: &Model,
+    products: Products,
+    options: &EvalOptions<'_>,
+    label: usize,
+) -> Result<Evaluation, JobError> {
+    // (class, predicted) of every row.
+    let mut decisions: Vec<(usize, usize)> = Vec::new();
+    let summary = measure(model, products, options, Question::Product, |columns, logits| {
+        let class = class_of(model, &columns[label], logits.len()).ok_or_else(|| {
+            RowError::new("unknown_label", format!("`{}` is no class of the model", options.label_column))
+        })?;
+        let mut predicted = 0;
+        for (candidate, logit) in logits.iter().enumerate() {
+            if *logit > logits[predicted] {
+                predicted = candidate;
+            }
+        }
+        decisions.push((class, predicted));
+        Ok(())
+    })?;
+    let mut by_class: BTreeMap<usize, Confusion> = BTreeMap::new();
+    for &(class, _) in &decisions {
+        by_class.entry(class).or_default();
+    }
+    for (class, counts) in &mut by_class {
+        for (truth, predicted) in &decisions {
+            match (truth == class, predicted == class) {
+                (true, true) => counts.true_positives += 1,
+                (true, false) => counts.false_negatives += 1,
+                (false, true) => counts.false_positives += 1,
+                (false, false) => counts.true_negatives += 1,
+            }
+        }
+    }
+    let right = decisions.iter().filter(|(class, predicted)| class == predicted).count();
+    let mean = |measure: fn(&Confusion) -> f64| {
+        by_class.values().map(measure).sum::<f64>() / by_class.len().max(1) as f64
+    };
+    Ok(Evaluation {
+        task: model.task,
+        engine: model.engine.name(),
+        variant: options.variant,
+        accuracy: right as f64 / decisions.len().max(1) as f64,
+        precision: mean(Confusion::precision),
+        recall: mean(Confusion::recall),
+        f1: mean(Confusion::f1),
+        threshold: None,
+        roc_auc: None,
+        per_tag_roc_auc: None,
+        tags: None,
+        classes: Some(by_class.len()),
+        summary,
+    })
+}
+
+/// The class a label names; a number where the bundle names no classes.
+fn class_of(model: &Model, label: &Value, classes: usize) -> Option<usize> {
+    let name = match label {
+        Value::String(text) => text.clone(),
+        Value::Number(_) | Value::Bool(_) => label.to_string(),
+        _ => return None,
+    };
+    (0..classes).find(|&class| model.label(class) == name)
+}
+
+/// Scores every row and hands its further columns with its logits to `take`, which may refuse it.
+fn measure(
+    model: &Model,
+    products: Products,
+    options: &EvalOptions<'_>,
+    question: Question,
+    mut take: impl FnMut(&[Value], &[f32]) -> Result<(), RowError>,
+) -> Result<Summary, JobError> {
+    let mut summary = Summary::default();
+    let plan = Plan {
+        question,
+        wanted: Wanted::Logits,
+        forced: options.variant,
+        session: options.session,
+        workers: options.workers,
+    };
+    let timing = pipeline::run(model, &plan, products, |scored| {
+        summary.count_product(&scored);
+        let Scored { product, answer } = scored;
+        let outcome = match (product, answer) {
+            (Ok(product), Ok(answer)) => take(&product.columns, &answer.values[0]),
+            (_, Err(error)) => Err(error),
+            (Err(bad), Ok(_)) => Err(bad.error),
+        };
+        match outcome {
+            Ok(()) => summary.count_scored(),
+            Err(error) => summary.count_error(&error),
+        }
+        (options.progress)(summary.rows);
+        Ok(())
+    })?;
+    summary.set_time(timing);
+    Ok(summary)
+}

@@ -1,0 +1,166 @@
+//! The jobs that write one row a product: tags, classes, vectors.
+
+use std::path::Path;
+
+use mbsd_data::Products;
+use mbsd_spec::Task;
+
+use super::JobError;
+use super::model::Model;
+use super::output::{Field, FieldType, OutputColumn, OutputFile};
+use super::pipeline::{self, Plan, Progress, Workers};
+use super::prepare::Question;
+use super::rows::{product_columns, product_fields};
+use super::score::{Answer, Wanted};
+use super::summary::Summary;
+use crate::engine::SessionOptions;
+
+/// Where products come from and results go, and with what they are computed.
+pub struct Catalogue<'a> {
+    /// The products.
+    pub products: Products,
+    /// Their file, which the output must not replace.
+    pub input: &'a Path,
+    /// Where results go.
+    pub output: &'a Path,
+    /// How graphs are loaded.
+    pub session: &'a SessionOptions,
+    /// How the cores are shared out.
+    pub workers: Workers,
+    /// Told how far the job is.
+    pub progress: Progress<'a>,
+}
+
+/// Which tags a product keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct TagOptions {
+    /// At most so many, the best.
+    pub top: Option<usize>,
+    /// Those of at least this probability. Without it and without `top`, the bundle's threshold; without it and with
+    /// `top`, any.
+    pub threshold: Option<f32>,
+}
+
+/// Scores tags for every product, for match bundles. Own column: `tags`, a list of `{tag, score}`, best first, the score
+/// being the sigmoid of the logit.
+///
+/// # Errors
+/// See [`JobError`]; a tag too long for the model is one.
+pub fn tag(model: &Model, tags: &[String], options: TagOptions, job: Catalogue<'_>) -> Result<Summary, JobError> {
+    model.require(Task::Match)?;
+    let ids: Vec<_> = tags.iter().map(|tag| model.tokenizer.encode(tag)).collect();
+    for (tag, ids) in tags.iter().zip(&ids) {
+        model
+            .tokenizer
+            .pair_row(ids, Some(&model.tokenizer.encode("")), model.max_text_tokens)
+            .map_err(|error| JobError::Setting(format!("tag `{tag}`: {error}")))?;
+    }
+    let threshold = match options {
+        TagOptions { threshold: Some(threshold), .. } => threshold,
+        TagOptions { top: Some(_), .. } => 0.0,
+        _ => model.threshold,
+    };
+    let top = options.top.unwrap_or(usize::MAX);
+    let own = [OutputColumn::new("tags", FieldType::Scores("tag"))];
+    write_products(model, Question::Tags(ids), Wanted::Logits, &own, job, |answer| {
+        let scores = answer.values.iter().map(|logit| sigmoid(logit[0]));
+        let named = tags.iter().cloned().zip(scores).filter(|(_, score)| *score >= threshold);
+        vec![Field::Scores(best(named.collect(), top))]
+    })
+}
+
+/// How many classes a product keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClassifyOptions {
+    /// The most probable ones; 1 at least.
+    pub top: usize,
+}
+
+/// Puts every product into classes. Own columns: `label` and `score` of the most probable class, and `classes`, a list of
+/// `{label, score}`, best first, the score being the softmax of the logits.
+///
+/// # Errors
+/// See [`JobError`].
+pub fn classify(model: &Model, options: ClassifyOptions, job: Catalogue<'_>) -> Result<Summary, JobError> {
+    model.require(Task::Classification)?;
+    let own = [
+        OutputColumn::new("label", FieldType::Text),
+        OutputColumn::new("score", FieldType::Score),
+        OutputColumn::new("classes", FieldType::Scores("label")),
+    ];
+    write_products(model, Question::Product, Wanted::Logits, &own, job, |answer| {
+        let scores = softmax(&answer.values[0]).into_iter().enumerate();
+        let named = scores.map(|(class, score)| (model.label(class), score)).collect();
+        let classes = best(named, options.top.max(1));
+        vec![Field::text(Some(classes[0].0.clone())), Field::Score(classes[0].1), Field::Scores(classes)]
+    })
+}
+
+/// Writes the pooled vector of every product. Own column: `vector`, of the model's hidden size.
+///
+/// # Errors
+/// See [`JobError`]. A match bundle is refused: its vectors are of a tag and a product together.
+pub fn embed(model: &Model, job: Catalogue<'_>) -> Result<Summary, JobError> {
+    if model.task == Task::Match {
+        let message = "a match bundle has no vector of a product alone; use a classification or an alignment bundle";
+        return Err(JobError::Setting(message.to_owned()));
+    }
+    let own = [OutputColumn::new("vector", FieldType::Vector(model.config.hidden_size))];
+    write_products(model, Question::Product, Wanted::Pooled, &own, job, |mut answer| {
+        vec![Field::Vector(answer.values.swap_remove(0))]
+    })
+}
+
+fn write_products(
+    model: &Model,
+    question: Question,
+    wanted: Wanted,
+    own: &[OutputColumn],
+    job: Catalogue<'_>,
+    mut fields: impl FnMut(Answer) -> Vec<Field>,
+) -> Result<Summary, JobError> {
+    let further = job.products.columns().len();
+    let columns = product_columns(job.products.columns(), own);
+    let mut output = OutputFile::create(job.output, &columns, &[job.input])?;
+    let mut summary = Summary::default();
+    let plan = Plan { question, wanted, forced: None, session: job.session, workers: job.workers };
+    let timing = pipeline::run(model, &plan, job.products, |scored| {
+        summary.count_product(&scored);
+        let own = match scored.answer {
+            Ok(answer) => {
+                summary.count_scored();
+                let variant = answer.variant;
+                Ok((fields(answer), variant))
+            }
+            Err(error) => {
+                summary.count_error(&error);
+                Err((own.len(), error))
+            }
+        };
+        output.write(&product_fields(scored.product, further, own))?;
+        (job.progress)(summary.rows);
+        Ok(())
+    })?;
+    output.finish()?;
+    summary.set_time(timing);
+    Ok(summary)
+}
+
+/// Highest score first, equal scores in their order; the first `top`.
+fn best(mut named: Vec<(String, f32)>, top: usize) -> Vec<(String, f32)> {
+    named.sort_by(|a, b| b.1.total_cmp(&a.1));
+    named.truncate(top);
+    named
+}
+
+/// `1 / (1 + e^-x)`.
+pub(super) fn sigmoid(logit: f32) -> f32 {
+    1.0 / (1.0 + (-logit).exp())
+}
+
+fn softmax(logits: &[f32]) -> Vec<f32> {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let powers: Vec<f32> = logits.iter().map(|logit| (logit - largest).exp()).collect();
+    let sum: f32 = powers.iter().sum();
+    powers.into_iter().map(|power| power / sum).collect()
+}

@@ -1,0 +1,123 @@
+//! Which rows make a batch, and which modalities it has.
+
+use mbsd_spec::Variant;
+use rand::seq::SliceRandom;
+use rand::{Rng, RngExt};
+
+/// Batches sorted by length together. More would pad less, and tie a batch's rows to one another more.
+const POOL: usize = 32;
+
+/// One row to train or evaluate on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Row {
+    /// Index of the product.
+    pub item: usize,
+    /// Index of the tag, for match.
+    pub tag: Option<u32>,
+    /// 0 or 1 for match, the class for classification.
+    pub label: u32,
+}
+
+/// One batch to be assembled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchPlan {
+    /// Its rows.
+    pub rows: Vec<Row>,
+    /// Its modalities; one batch, one variant.
+    pub variant: Variant,
+    /// Which images to mirror; as long as `rows`, or empty for none.
+    pub mirrored: Vec<bool>,
+}
+
+/// What is done to training batches.
+#[derive(Debug, Clone, Copy)]
+pub struct Augmentation {
+    /// Share of batches without titles.
+    pub without_text: f64,
+    /// Share of batches without images.
+    pub without_image: f64,
+    /// Whether half of the images are mirrored.
+    pub flip: bool,
+}
+
+/// Batches of one epoch: rows shuffled, sorted by length within pools of batches so that little is padded, batches
+/// shuffled. `length` gives a row's tokens.
+pub fn epoch_plan(
+    mut rows: Vec<Row>,
+    batch_size: usize,
+    augmentation: Augmentation,
+    length: impl Fn(&Row) -> usize,
+    random: &mut impl Rng,
+) -> Vec<BatchPlan> {
+    rows.shuffle(random);
+    let mut batches: Vec<Vec<Row>> = Vec::new();
+    for pool in rows.chunks_mut(batch_size * POOL) {
+        pool.sort_by_key(&length);
+        batches.extend(pool.chunks(batch_size).map(<[Row]>::to_vec));
+    }
+    batches.shuffle(random);
+    batches
+        .into_iter()
+        .map(|rows| {
+            let draw: f64 = random.random();
+            let variant = if draw < augmentation.without_text {
+                Variant::Image
+            } else if draw < augmentation.without_text + augmentation.without_image {
+                Variant::Text
+            } else {
+                Variant::Full
+            };
+            let mirrored = rows.iter().map(|_| augmentation.flip && random.random_bool(0.5)).collect();
+            BatchPlan { rows, variant, mirrored }
+        })
+        .collect()
+}
+
+/// Batches of an evaluation: rows sorted by length, nothing random. The second value is where each row of the batches
+/// stands in `rows`.
+pub fn evaluation_plan(
+    rows: &[Row],
+    variant: Variant,
+    batch_size: usize,
+    length: impl Fn(&Row) -> usize,
+) -> (Vec<BatchPlan>, Vec<usize>) {
+    let mut order: Vec<usize> = (0..rows.len()).collect();
+    order.sort_by_key(|&index| length(&rows[index]));
+    let plans = order
+        .chunks(batch_size)
+        .map(|chunk| BatchPlan { rows: chunk.iter().map(|&index| rows[index]).collect(), variant, mirrored: Vec::new() })
+        .collect();
+    (plans, order)
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    #[test]
+    fn an_epoch_has_every_row_once_and_the_shares_asked_for() {
+        let rows: Vec<Row> = (0..20_003).map(|item| Row { item, tag: None, label: 0 }).collect();
+        let length = |row: &Row| row.item % 17;
+        let augmentation = Augmentation { without_text: 0.2, without_image: 0.3, flip: true };
+        let plan = |seed| epoch_plan(rows.clone(), 10, augmentation, length, &mut ChaCha8Rng::seed_from_u64(seed));
+        let batches = plan(1);
+        assert_eq!(batches, plan(1));
+        assert_ne!(batches, plan(2));
+        let mut items: Vec<usize> = batches.iter().flat_map(|batch| batch.rows.iter().map(|row| row.item)).collect();
+        items.sort_unstable();
+        assert!(items.into_iter().eq(0..rows.len()));
+        let share = |variant| batches.iter().filter(|b| b.variant == variant).count() as f64 / batches.len() as f64;
+        for (variant, expected) in [(Variant::Image, 0.2), (Variant::Text, 0.3), (Variant::Full, 0.5)] {
+            assert!((share(variant) - expected).abs() < 0.04, "{variant}: {}", share(variant));
+        }
+        let padding = |batch: &BatchPlan| {
+            let lengths = batch.rows.iter().map(length);
+            lengths.clone().max().unwrap_or(0) - lengths.min().unwrap_or(0)
+        };
+        let mean = batches.iter().map(padding).sum::<usize>() as f64 / batches.len() as f64;
+        assert!(mean < 1.5, "rows of a batch differ by {mean} tokens");
+    }
+}
