@@ -53,8 +53,12 @@ impl ConvNet {
 fn a_convolutional_net_with_a_free_image_size() {
     let device = Device::flex();
     let net = ConvNet {
-        stem: Conv2dConfig::new([3, 8], [3, 3]).with_padding(burn::nn::PaddingConfig2d::Explicit(1, 1, 1, 1)).init(&device),
-        body: Conv2dConfig::new([8, 8], [3, 3]).with_padding(burn::nn::PaddingConfig2d::Explicit(1, 1, 1, 1)).init(&device),
+        stem: Conv2dConfig::new([3, 8], [3, 3])
+            .with_padding(burn::nn::PaddingConfig2d::Explicit(1, 1, 1, 1))
+            .init(&device),
+        body: Conv2dConfig::new([8, 8], [3, 3])
+            .with_padding(burn::nn::PaddingConfig2d::Explicit(1, 1, 1, 1))
+            .init(&device),
         head: LinearConfig::new(8, 4).init(&device),
     };
     let graph = Compiler::new()
@@ -96,7 +100,8 @@ impl DecoderBlock {
     /// Reads `memory` `[batch, source, 16]` from `ids` `[batch, target]`, hiding what `mask` `[batch, source]` hides.
     fn forward(&self, ids: BurnTensor<2, Int>, memory: BurnTensor<3>, mask: BurnTensor<2, Int>) -> BurnTensor<3> {
         let x = self.tokens.forward(ids);
-        let scores = self.query.forward(self.norm.forward(x.clone())).matmul(self.key.forward(memory.clone()).transpose());
+        let scores =
+            self.query.forward(self.norm.forward(x.clone())).matmul(self.key.forward(memory.clone()).transpose());
         let [batch, target, source] = scores.dims();
         let hidden = mask.equal_elem(0).unsqueeze_dim::<3>(1).expand([batch, target, source]);
         let weights = softmax(scores.mask_fill(hidden, -1e4) / 4.0, 2);
@@ -141,10 +146,7 @@ fn linear() -> Linear {
     LinearConfig::new(4, 4).init(&Device::flex())
 }
 
-fn refused(
-    shape: [Extent; 2],
-    forward: impl Fn(&Linear, BurnTensor<2>) -> BurnTensor<2>,
-) -> ExportError {
+fn refused(shape: [Extent; 2], forward: impl Fn(&Linear, BurnTensor<2>) -> BurnTensor<2>) -> ExportError {
     Compiler::new()
         .float("x", shape)
         .compile(&linear(), |linear, inputs| vec![Output::new("y", forward(linear, inputs.float::<2>("x")))])
@@ -163,12 +165,12 @@ fn an_operation_without_a_lowering_is_named_with_the_nearest_parameter() {
 fn an_extent_that_does_not_fit_is_refused() {
     let error = refused(["rows".into(), 4.into()], |linear, x| {
         let [rows, _] = x.dims();
-        linear.forward(x).slice([0..rows.div_ceil(2)])
+        linear.forward(x).slice(0..rows.div_ceil(2))
     });
     assert!(matches!(error, ExportError::Dimension { .. }), "{error}");
     let error = refused(["rows".into(), 4.into()], |linear, x| {
         let [rows, _] = x.dims();
-        linear.forward(x).slice([0..rows.min(4)])
+        linear.forward(x).slice(0..rows.min(4))
     });
     assert!(matches!(error, ExportError::Dimension { .. }), "{error}");
 }

@@ -155,8 +155,7 @@ mod reference_cases {
         let (model, config, bundle) = export_case("match", folder.path());
         let io = reference::io("match");
         for engine in engines::available() {
-            let found =
-                session(engine.as_ref(), &bundle, Variant::Full).run(&case_inputs(&io, "", &FULL)).unwrap();
+            let found = session(engine.as_ref(), &bundle, Variant::Full).run(&case_inputs(&io, "", &FULL)).unwrap();
             let expected = NamedTensors::from([("logits".to_owned(), io["logits"].clone())]);
             assert_close(&format!("match {}", engine.kind()), &expected, &found, tolerance::ENGINE);
         }
@@ -170,13 +169,10 @@ mod reference_cases {
         let io = reference::io("alignment");
         for engine in engines::available() {
             let mut encoder = session(engine.as_ref(), &bundle, Variant::Full);
-            let mut pooled = |prefix: &str| {
-                encoder.run(&case_inputs(&io, prefix, &FULL)).unwrap().remove("pooled").unwrap()
-            };
-            let pair = NamedTensors::from([
-                ("source".to_owned(), pooled("src_")),
-                ("target".to_owned(), pooled("tgt_")),
-            ]);
+            let mut pooled =
+                |prefix: &str| encoder.run(&case_inputs(&io, prefix, &FULL)).unwrap().remove("pooled").unwrap();
+            let pair =
+                NamedTensors::from([("source".to_owned(), pooled("src_")), ("target".to_owned(), pooled("tgt_"))]);
             let found = session(engine.as_ref(), &bundle, Variant::Pair).run(&pair).unwrap();
             let expected = NamedTensors::from([("logits".to_owned(), io["logits"].clone())]);
             assert_close(&format!("alignment {}", engine.kind()), &expected, &found, tolerance::ENGINE);

@@ -91,7 +91,8 @@ pub fn export(request: &ExportRequest) -> anyhow::Result<ExportReport> {
     };
     let mut expected = Vec::new();
     for variant in variants(&request.variants, manifest.task) {
-        let graph = mbsd::compile(&model, &config, variant).with_context(|| format!("compiling the {variant} graph"))?;
+        let graph =
+            mbsd::compile(&model, &config, variant).with_context(|| format!("compiling the {variant} graph"))?;
         let path = format!("{}/{variant}{}.onnx", names::GRAPHS, Precision::F32.file_suffix());
         let options = onnx::WriteOptions { name: format!("mbsd_{}_{variant}", manifest.task), metadata: Vec::new() };
         let bytes = onnx::write(&graph, writer.path(&path), &options)?;

@@ -3,6 +3,8 @@
 //! The module's parameters are replaced by placeholders on the capture device, so that a trace costs no
 //! memory for weights; their values are read from the module itself when the graph is written.
 
+use std::any::Any;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -96,7 +98,13 @@ impl Output {
 pub struct Inputs {
     shapes: BTreeMap<String, (DType, Vec<usize>)>,
     device: Device,
-    ids: std::cell::RefCell<BTreeMap<String, (TensorId, Box<dyn std::any::Any>)>>,
+    given: RefCell<BTreeMap<String, GivenInput>>,
+}
+
+/// An input that the forward has asked for: its id, and the tensor for when it asks again.
+struct GivenInput {
+    id: TensorId,
+    tensor: Box<dyn Any>,
 }
 
 impl Inputs {
@@ -125,9 +133,9 @@ impl Inputs {
         let (declared, shape) =
             self.shapes.get(name).unwrap_or_else(|| panic!("the forward asks for the undeclared input `{name}`"));
         assert_eq!(*declared, dtype, "input `{name}` is declared as {}", declared.name());
-        let mut ids = self.ids.borrow_mut();
-        if let Some((_, tensor)) = ids.get(name) {
-            return tensor.downcast_ref::<T>().expect("one rank for one input").clone();
+        let mut given = self.given.borrow_mut();
+        if let Some(known) = given.get(name) {
+            return known.tensor.downcast_ref::<T>().expect("one rank for one input").clone();
         }
         let count: usize = shape.iter().product();
         let data = match dtype {
@@ -136,7 +144,7 @@ impl Inputs {
         };
         let tensor = make(data, &self.device);
         let id = tensor.clone().capture_id().expect("an input lies on the capture device");
-        ids.insert(name.to_owned(), (id, Box::new(tensor.clone())));
+        given.insert(name.to_owned(), GivenInput { id, tensor: Box::new(tensor.clone()) });
         tensor
     }
 }
@@ -201,12 +209,7 @@ struct ParameterVisitor {
 }
 
 impl ParameterVisitor {
-    fn record(
-        &mut self,
-        dtype: DType,
-        shape: Vec<usize>,
-        read: impl Fn() -> TensorData + Send + Sync + 'static,
-    ) {
+    fn record(&mut self, dtype: DType, shape: Vec<usize>, read: impl Fn() -> TensorData + Send + Sync + 'static) {
         let path = self.path.join(".");
         let weight = Weight::deferred(path.clone(), dtype, shape, move || bytes_of(&read(), dtype));
         self.weights.insert(path, Arc::new(weight));
@@ -314,14 +317,14 @@ pub(crate) fn trace<M: Module>(
                     parameters.insert(id, Arc::clone(weight));
                 }
             }
-            let given = Inputs { shapes: shapes.clone(), device: device.clone(), ids: Default::default() };
+            let given = Inputs { shapes: shapes.clone(), device: device.clone(), given: RefCell::default() };
             for Output { name, id } in forward(&module, &given) {
                 match id {
                     Ok(id) => outputs.push((name, id)),
                     Err(error) => failure = Some(format!("output `{name}` is not on the capture device: {error}")),
                 }
             }
-            input_ids = given.ids.borrow().iter().map(|(name, (id, _))| (name.clone(), *id)).collect();
+            input_ids = given.given.borrow().iter().map(|(name, input)| (name.clone(), input.id)).collect();
             scope.complete(input_ids.values().copied(), outputs.iter().map(|(_, id)| *id))
         })
     }));
@@ -354,7 +357,7 @@ pub(crate) fn bytes_of(data: &TensorData, dtype: DType) -> Vec<u8> {
     }
 }
 
-fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+fn panic_message(panic: &(dyn Any + Send)) -> String {
     panic
         .downcast_ref::<String>()
         .cloned()

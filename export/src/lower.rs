@@ -23,7 +23,7 @@ pub(crate) const SUPPORTED: &str = "Linear, Embedding, Conv2d, LayerNorm, matmul
 
 /// Lowers one trace. Every node is named after nothing yet; [`crate::passes::names`] does that.
 pub(crate) fn lower(trace: &Trace) -> Result<Graph, ExportError> {
-    let mut lowering = Lowering { trace, graph: Graph::default(), ids: HashMap::new(), near: "none" .to_owned()};
+    let mut lowering = Lowering { trace, graph: Graph::default(), ids: HashMap::new(), near: "none".to_owned() };
     for (name, dtype, shape, id) in &trace.inputs {
         let value = lowering.graph.add_value(*dtype, shape.iter().map(|&d| Dim::from(d)).collect());
         lowering.graph.inputs.push((name.clone(), value));
@@ -88,7 +88,12 @@ impl Lowering<'_> {
         } else {
             let data = self.trace.captured.values.get(&id)?;
             let dtype = self.dtype(data.dtype()).ok()?;
-            Weight::inline(format!("constant_{}", self.graph.weights.len()), dtype, data.shape().to_vec(), bytes_of(data, dtype))
+            Weight::inline(
+                format!("constant_{}", self.graph.weights.len()),
+                dtype,
+                data.shape().to_vec(),
+                bytes_of(data, dtype),
+            )
         };
         let value = self.graph.add_weight(weight);
         self.ids.insert(id, value);
@@ -154,7 +159,8 @@ impl Lowering<'_> {
         let x = self.input(&ir.input)?;
         let rank = self.graph.shape(x).len();
         let dtype = self.dtype(ir.out.dtype)?;
-        let reduced = self.node(Op::Reduce { kind, axes: (0..rank).collect() }, vec![x], dtype, vec![Dim::from(1usize); rank]);
+        let reduced =
+            self.node(Op::Reduce { kind, axes: (0..rank).collect() }, vec![x], dtype, vec![Dim::from(1usize); rank]);
         self.push(Op::Reshape { shape: dims(&ir.out) }, vec![reduced], &ir.out)
     }
 
@@ -252,7 +258,9 @@ impl Lowering<'_> {
             }
             // A parameter's placeholder is recorded as an allocation; the parameter is what is meant.
             Base::Empty(ir) if self.trace.parameters.contains_key(&ir.out.id) => Ok(()),
-            Base::Zeros(ir) | Base::Empty(ir) => self.push(Op::Fill { shape: dims(&ir.out), value: 0.0 }, vec![], &ir.out),
+            Base::Zeros(ir) | Base::Empty(ir) => {
+                self.push(Op::Fill { shape: dims(&ir.out), value: 0.0 }, vec![], &ir.out)
+            }
             Base::Ones(ir) => self.push(Op::Fill { shape: dims(&ir.out), value: 1.0 }, vec![], &ir.out),
             other => Err(self.unsupported(&variant_name(other))),
         }
@@ -290,7 +298,9 @@ impl Lowering<'_> {
             Numeric::Abs(ir) => self.unary(Unary::Abs, ir),
             Numeric::Neg(ir) => self.unary(Unary::Neg, ir),
             Numeric::Sign(ir) => self.unary(Unary::Sign, ir),
-            Numeric::Full(ir) => self.push(Op::Fill { shape: dims(&ir.out), value: number(&ir.value) }, vec![], &ir.out),
+            Numeric::Full(ir) => {
+                self.push(Op::Fill { shape: dims(&ir.out), value: number(&ir.value) }, vec![], &ir.out)
+            }
             Numeric::MeanDim(ir) => self.reduce(Reduce::Mean, ir),
             Numeric::SumDim(ir) => self.reduce(Reduce::Sum, ir),
             Numeric::ProdDim(ir) => self.reduce(Reduce::Prod, ir),

@@ -35,7 +35,7 @@ fn run(arguments: cli::Arguments) -> anyhow::Result<()> {
         tokenizer: arguments.tokenizer,
         labels: arguments.labels,
         engines: arguments.engines,
-        engine_options: EngineOptions { onnxruntime: arguments.onnxruntime, ..Default::default() },
+        engine_options: EngineOptions { onnxruntime: arguments.onnxruntime },
         out: arguments.out.clone(),
     })?;
     for name in &report.weights.unexpected {

@@ -4,10 +4,10 @@ use burn::tensor::Tensor;
 use mbsd_net::{Head, ImageInput, Mbsd, TextInput};
 use mbsd_spec::{Config, Task, Variant};
 
+use crate::Compiler;
 use crate::capture::{Extent, Inputs, Output};
 use crate::error::ExportError;
 use crate::graph::Graph;
-use crate::Compiler;
 
 /// The text inputs, `[batch, text]` each.
 const TEXT_INPUTS: [&str; 3] = ["input_ids", "attention_mask", "token_type_ids"];
@@ -28,8 +28,8 @@ pub fn compile(model: &Mbsd, config: &Config, variant: Variant) -> Result<Graph,
     let mut compiler = Compiler::new();
     if text {
         for name in TEXT_INPUTS {
-            compiler = compiler
-                .int(name, ["batch".into(), Extent::symbol_up_to("text", config.max_position_embeddings)]);
+            compiler =
+                compiler.int(name, ["batch".into(), Extent::symbol_up_to("text", config.max_position_embeddings)]);
         }
     }
     if image {

@@ -1,6 +1,6 @@
 //! Merges traces of the same forward at several sizes into one graph with symbolic extents.
 
-use crate::capture::{InputSpec, Extent};
+use crate::capture::{Extent, InputSpec};
 use crate::dims::Dim;
 use crate::error::ExportError;
 use crate::graph::{Graph, Op};
@@ -84,9 +84,10 @@ fn same_structure(a: &Graph, b: &Graph) -> Result<(), ExportError> {
         }
     }
     for (id, x) in &a.weights {
-        let same = b.weights.get(id).is_some_and(|y| {
-            x.shape == y.shape && x.dtype == y.dtype && (!x.is_inline() || x.bytes() == y.bytes())
-        });
+        let same = b
+            .weights
+            .get(id)
+            .is_some_and(|y| x.shape == y.shape && x.dtype == y.dtype && (!x.is_inline() || x.bytes() == y.bytes()));
         if !same {
             return differ(format!("the constant {} has another value or shape at another size", x.name));
         }

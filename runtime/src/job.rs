@@ -36,3 +36,5 @@ pub use tasks::{Catalogue, ClassifyOptions, TagOptions, classify, embed, tag};
 
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;

@@ -19,11 +19,7 @@ pub fn program(name: &str) -> Command {
         let test = std::env::current_exe().expect("a test knows its own path");
         test.ancestors().nth(2).expect("a test lies in target/PROFILE/deps").to_owned()
     });
-    let mut command = Command::new(folder.join(name));
-    if let Some(library) = crate::engines::library() {
-        command.env("ORT_DYLIB_PATH", library);
-    }
-    command
+    Command::new(folder.join(name))
 }
 
 /// Runs a command and returns its exit code, standard output and standard error.

@@ -68,11 +68,6 @@ impl Product {
         Ok(Self { id: format!("p{number:05}"), title: Some(title), image: Some(image), attributes })
     }
 
-    /// The product's tags, such as `Colour:Red`.
-    pub(crate) fn tags(&self) -> impl Iterator<Item = String> + '_ {
-        self.attributes.iter().map(|&(attribute, value)| tag(attribute, value))
-    }
-
     /// File of the picture, relative to the catalogue.
     fn image_path(&self) -> String {
         format!("images/{}.jpg", self.id)
@@ -282,7 +277,7 @@ mod tests {
         let product = Product::make(1, 5).unwrap();
         let rows = questions(&product, 1);
         assert_eq!(rows.len(), 2 * product.attributes.len());
-        let tags: Vec<String> = product.tags().collect();
+        let tags: Vec<String> = product.attributes.iter().map(|&(attribute, value)| tag(attribute, value)).collect();
         for (attribute, row) in rows {
             let tag = row["tag"].as_str().unwrap().to_owned();
             assert!(tag.starts_with(&format!("{}:", attribute.name)));

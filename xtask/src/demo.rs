@@ -3,11 +3,11 @@
 //! Every step is a program of this workspace, run as a user would run it: the command lines are
 //! printed, and what each step makes stays in `target/demo`.
 
-mod measure;
+mod results;
+mod steps;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -15,8 +15,8 @@ use clap::Args;
 
 use crate::catalogue::{self, Product, Sizes};
 use crate::onnxruntime;
-use crate::report::{self, Measurement, Parity, Report, Throughput};
-use crate::workspace::{Workspace, execute, line, time};
+use crate::report::{self, Measurement, Report, Throughput};
+use crate::workspace::{Workspace, execute, time};
 
 /// Arguments of `cargo xtask demo`.
 #[derive(Debug, Args)]
@@ -44,18 +44,16 @@ const WORTH_SHOWING: f64 = 0.9;
 /// # Errors
 /// If a step fails; the message has its command line.
 pub(crate) fn run(workspace: &Workspace, args: &DemoArgs) -> Result<()> {
-    let library = match onnxruntime::ensure(workspace) {
-        Ok(library) => Some(library.path(workspace)),
-        Err(error) => {
-            eprintln!("{error:#}\n\nThe demo goes on with tract alone.\n");
-            None
-        }
-    };
+    let library = onnxruntime::available(workspace);
+    match &library {
+        Ok(library) => println!("ONNX Runtime: {library}"),
+        Err(error) => eprintln!("{error:#}\n\nThe demo goes on with tract alone.\n"),
+    }
     println!("compiling (the first time takes a while)");
     execute(&mut workspace.cargo(["build", "--workspace", "--bins", "--locked"]))?;
 
     let sizes = if args.quick { QUICK_SIZES } else { SIZES };
-    let mut demo = Demo::new(workspace, library, if args.quick { "demo-quick" } else { "demo" })?;
+    let mut demo = Demo::new(workspace, library.is_ok(), if args.quick { "demo-quick" } else { "demo" })?;
     let held_out = demo.step("drawing and describing products", |demo| {
         catalogue::write(&demo.folder.join("catalogue"), args.seed, sizes)
     })?;
@@ -81,20 +79,20 @@ struct Demo<'a> {
     workspace: &'a Workspace,
     /// Where everything it makes lies.
     folder: PathBuf,
-    /// ONNX Runtime, where it could be had.
-    library: Option<PathBuf>,
+    /// Whether ONNX Runtime could be had.
+    onnxruntime: bool,
     times: Vec<(&'static str, Duration)>,
 }
 
 impl<'a> Demo<'a> {
     /// Starts in an empty folder of the build folder: what an earlier demo left there goes.
-    fn new(workspace: &'a Workspace, library: Option<PathBuf>, name: &str) -> Result<Self> {
+    fn new(workspace: &'a Workspace, onnxruntime: bool, name: &str) -> Result<Self> {
         let folder = workspace.target.join(name);
         if folder.exists() {
             fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
         }
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        Ok(Self { workspace, folder, library, times: Vec::new() })
+        Ok(Self { workspace, folder, onnxruntime, times: Vec::new() })
     }
 
     fn step<T>(&mut self, name: &'static str, act: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
@@ -106,130 +104,90 @@ impl<'a> Demo<'a> {
         Ok(result)
     }
 
-    /// `mbsd`, which hands over to its sisters, run in the workspace's folder.
-    fn mbsd(&self, arguments: &[&str]) -> Command {
-        let mut command = self.workspace.program("mbsd");
-        command.args(arguments).current_dir(&self.workspace.root);
-        if let Some(library) = &self.library
-            && std::env::var_os("ORT_DYLIB_PATH").is_none()
-        {
-            command.env("ORT_DYLIB_PATH", library);
-        }
-        command
-    }
-
     /// A file of the demo as a command run in the workspace's folder names it.
     fn file(&self, name: &str) -> String {
         self.workspace.shown(&self.folder.join(name)).to_string()
     }
 
     fn engines(&self) -> &'static [&'static str] {
-        if self.library.is_some() { &["tract", "ort-cpu"] } else { &["tract"] }
+        if self.onnxruntime { &["tract", "ort-cpu"] } else { &["tract"] }
     }
 }
 
 impl Demo<'_> {
-    /// A model from nothing, by the run file that lies in this crate.
-    fn train(&self, quick: bool) -> Result<()> {
-        let mut command = self.mbsd(&["train", "finetune", "--config", "xtask/demo.toml"]);
-        let catalogue = |name: &str| self.file(&format!("catalogue/{name}"));
-        for setting in [
-            format!("output={}", self.file("run")),
-            format!("data.train={}", catalogue("train.jsonl")),
-            format!("data.validation={}", catalogue("validation.jsonl")),
-            format!("match.tags={}", catalogue("tags.txt")),
-        ] {
-            command.args(["--set", &setting]);
+    /// Puts together what the steps found.
+    fn report<'p>(
+        &self,
+        products: &'p [Product],
+        sizes: Sizes,
+        throughput: Vec<Throughput>,
+        measurements: Vec<Measurement>,
+    ) -> Result<Report<'p>> {
+        let mut answers = results::answers(&self.folder.join(self.tagged_name(self.engines()[0])))?;
+        let answered =
+            products.iter().map(|product| (product, answers.remove(&product.id).unwrap_or_default())).collect();
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut notes = Vec::new();
+        if !self.onnxruntime {
+            notes.push("The ONNX Runtime library could not be had: everything here ran on tract.".to_owned());
         }
-        if quick {
-            command.args(["--set", &format!("training.epochs={QUICK_EPOCHS}")]);
-        }
-        self.show_and_run(command)
+        Ok(Report {
+            products: answered,
+            measurements,
+            throughput,
+            trained_on: sizes.train,
+            tags: catalogue::all_tags().len(),
+            times: self.times.clone(),
+            machine: format!("{cores} cores ({}, {})", std::env::consts::ARCH, std::env::consts::OS),
+            notes,
+            next: self.next_commands(),
+        })
     }
 
-    fn export(&self) -> Result<()> {
-        let (checkpoint, bundle) = (self.file("run/best"), self.file("bundle"));
-        let variants = VARIANTS.join(",");
-        self.show_and_run(self.mbsd(&[
-            "export",
-            "--checkpoint",
-            &checkpoint,
-            "--task",
-            "match",
-            "--variants",
-            &variants,
-            "--engines",
-            &self.engines().join(","),
-            "--out",
-            &bundle,
-        ]))
+    /// What to try after the demo.
+    fn next_commands(&self) -> Vec<(&'static str, String)> {
+        let mbsd = self.workspace.shown(&self.workspace.program_path("mbsd")).to_string();
+        let (bundle, catalogue) = (self.file("bundle"), self.file("catalogue"));
+        vec![
+            (
+                "Tag other products: a table with the columns id, title and image (a path), and a list of tags.",
+                format!(
+                    "{mbsd} tag --bundle {bundle} --input {catalogue}/held-out.jsonl --tags {catalogue}/tags.txt --top 5 \\\n    \
+                     --output {}",
+                    self.file("tagged.parquet")
+                ),
+            ),
+            ("See what is in a bundle and which engines there are here.", format!("{mbsd} inspect --bundle {bundle}")),
+            (
+                "Train on your own products: change the paths, columns and sizes in a copy of this run file.",
+                "cp xtask/demo.toml run.toml\n".to_owned() + &format!("{mbsd} train finetune --config run.toml"),
+            ),
+            (
+                "Make a bundle of what was trained.",
+                format!("{mbsd} export --checkpoint {} --task match --out bundle", self.file("run/best")),
+            ),
+        ]
     }
+}
 
-    /// Tags the held-out products on every engine.
-    fn tag(&self) -> Result<Vec<Throughput>> {
-        self.engines()
-            .iter()
-            .map(|&engine| {
-                let summary = self.json(self.mbsd(&[
-                    "tag",
-                    "--bundle",
-                    &self.file("bundle"),
-                    "--input",
-                    &self.file("catalogue/held-out.jsonl"),
-                    "--tags",
-                    &self.file("catalogue/tags.txt"),
-                    "--threshold",
-                    "0",
-                    "--output",
-                    &self.tagged(engine),
-                    "--engine",
-                    engine,
-                    "--json",
-                ]))?;
-                Ok(Throughput { engine, products_per_second: number(&summary, "products_per_second")? })
-            })
-            .collect()
+/// The table on the terminal.
+fn print_table(report: &Report<'_>) {
+    println!("\n{:8} {:8} {:>8} {:>13}  difference from Burn", "graph", "engine", "ROC-AUC", "questions/s");
+    for m in &report.measurements {
+        println!("{:8} {:8} {:>8.3} {:>13.0}  {}", m.variant, m.engine, m.auc, m.rows_per_second, m.parity.text());
     }
-
-    fn tagged(&self, engine: &str) -> String {
-        self.file(&format!("tagged-{engine}.jsonl"))
+    println!();
+    for run in &report.throughput {
+        println!(
+            "mbsd tag, {:8} {:>6.1} products/s with {} tags each",
+            format!("{}:", run.engine),
+            run.products_per_second,
+            report.tags
+        );
     }
-
-    /// Every graph on every engine, over all questions and over those of each attribute.
-    fn measure(&self) -> Result<Vec<Measurement>> {
-        let mut measurements: Vec<Measurement> = Vec::new();
-        for &engine in self.engines() {
-            for variant in VARIANTS {
-                let all = self.eval(engine, variant, None)?;
-                // Engines agree within rounding, so one of them is asked about the attributes.
-                let by_attribute = match measurements.iter().find(|m| m.variant == variant) {
-                    Some(earlier) => earlier.by_attribute.clone(),
-                    None => ATTRIBUTES
-                        .into_iter()
-                        .map(|attribute| Ok((attribute, number(&self.eval(engine, variant, Some(attribute))?, "roc_auc")?)))
-                        .collect::<Result<_>>()?,
-                };
-                measurements.push(Measurement {
-                    variant,
-                    engine,
-                    auc: number(&all, "roc_auc")?,
-                    by_attribute,
-                    rows_per_second: number(&all, "products_per_second")?,
-                    parity: self.parity(engine, variant)?,
-                });
-            }
-        }
-        Ok(measurements)
-    }
-
-    fn eval(&self, engine: &str, variant: &str, attribute: Option<&Attribute>) -> Result<Json> {
-        let questions = self.file(&format!("catalogue/{}", catalogue::questions_file(attribute)));
-        let mut command = self.mbsd(&["eval", "--bundle", &self.file("bundle"), "--input", &questions]);
-        command.args(["--variant", variant, "--engine", engine, "--json"]);
-        if attribute.is_none() {
-            self.json(command)
-        } else {
-            parse(&output(&mut command)?)
-        }
-    }
+    println!(
+        "{} held-out products: of what they show or say, the likeliest tag is right in {:.1}%",
+        report.products.len(),
+        100.0 * report::accuracy(&report.products)
+    );
 }

@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod check;
+mod demo;
 mod onnxruntime;
 mod report;
 mod workspace;
@@ -22,6 +23,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Train a small model, compile it, tag products with it, and write a report
+    Demo(demo::DemoArgs),
     /// Check everything that CI checks
     Test,
     /// Fetch the ONNX Runtime library into target/onnxruntime (the other commands do so too)
@@ -41,15 +44,10 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<()> {
     let workspace = Workspace::find()?;
     match command {
+        Command::Demo(args) => demo::run(&workspace, &args),
         Command::Test => check::run(&workspace),
         Command::Onnxruntime => {
-            let library = onnxruntime::ensure(&workspace)?;
-            println!(
-                "ONNX Runtime {} from {}: {}",
-                library.version,
-                library.source,
-                workspace.shown(&library.path(&workspace))
-            );
+            println!("ONNX Runtime {}", onnxruntime::ensure(&workspace)?.describe(&workspace));
             Ok(())
         }
     }

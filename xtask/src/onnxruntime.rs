@@ -26,14 +26,19 @@ const MARKER: &str = "onnxruntime.json";
 #[serde(deny_unknown_fields)]
 pub(crate) struct Library {
     /// ONNX Runtime's version.
-    pub(crate) version: String,
+    version: String,
     /// The package it was taken from.
-    pub(crate) source: String,
+    source: String,
     /// SHA-256 of the file, in hex.
     sha256: String,
 }
 
 impl Library {
+    /// Version, source and place, in words.
+    pub(crate) fn describe(&self, workspace: &Workspace) -> String {
+        format!("{} from {} in {}", self.version, self.source, workspace.shown(&self.path(workspace)))
+    }
+
     /// The shared library.
     pub(crate) fn path(&self, workspace: &Workspace) -> PathBuf {
         folder(workspace).join(&self.version).join(library_file())
@@ -42,6 +47,17 @@ impl Library {
 
 fn folder(workspace: &Workspace) -> PathBuf {
     workspace.target.join("onnxruntime")
+}
+
+/// Makes sure that the programs will find a library, and says which: the one `ORT_DYLIB_PATH` names, else ours.
+///
+/// # Errors
+/// As [`ensure`].
+pub(crate) fn available(workspace: &Workspace) -> Result<String> {
+    match std::env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()) {
+        Some(path) => Ok(format!("{}, named by ORT_DYLIB_PATH", path.display())),
+        None => ensure(workspace).map(|library| library.describe(workspace)),
+    }
 }
 
 /// The library, fetched if it is not there or not whole.

@@ -41,9 +41,9 @@ impl Workspace {
         command
     }
 
-    /// A program of the workspace, built in the dev profile.
-    pub(crate) fn program(&self, name: &str) -> Command {
-        Command::new(self.target.join("debug").join(format!("{name}{}", std::env::consts::EXE_SUFFIX)))
+    /// Where a program of the workspace lies, built in the dev profile.
+    pub(crate) fn program_path(&self, name: &str) -> PathBuf {
+        self.target.join("debug").join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
     }
 
     /// `path` as a reader in the workspace's folder would type it.

@@ -27,7 +27,8 @@ impl Expected {
         let hidden = config.hidden_size;
         if variant == Variant::Pair {
             let [source, target] = [11, 13].map(|seed| noise(ROWS * hidden, seed));
-            let tensor = |data: &[f32]| BurnTensor::<2>::from_data(TensorData::new(data.to_vec(), [ROWS, hidden]), &device);
+            let tensor =
+                |data: &[f32]| BurnTensor::<2>::from_data(TensorData::new(data.to_vec(), [ROWS, hidden]), &device);
             let logits = model.pair_logits(tensor(&source), tensor(&target));
             return Ok(Self {
                 inputs: named([
@@ -132,7 +133,10 @@ fn text_rows(vocabulary: usize, tokens: usize) -> anyhow::Result<NamedTensors> {
     };
     let shape = [ROWS, tokens];
     Ok(named([
-        ("input_ids", Tensor::i64(shape, cell(&|t, n| if t < n { ((t * 7919 + n * 104_729) % vocabulary) as i64 } else { 0 }))?),
+        (
+            "input_ids",
+            Tensor::i64(shape, cell(&|t, n| if t < n { ((t * 7919 + n * 104_729) % vocabulary) as i64 } else { 0 }))?,
+        ),
         ("attention_mask", Tensor::i64(shape, cell(&|t, n| i64::from(t < n)))?),
         ("token_type_ids", Tensor::i64(shape, cell(&|t, n| i64::from(t < n && t > n / 2)))?),
     ]))

@@ -151,11 +151,11 @@ impl<'a> Emitter<'a> {
                 );
             }
             Op::Softmax { axis } => {
-                let axis = self.from_back(node, *axis);
+                let axis = self.axis_from_back(node, *axis);
                 simple(self, "Softmax", vec![int_attribute("axis", axis)]);
             }
             Op::LogSoftmax { axis } => {
-                let axis = self.from_back(node, *axis);
+                let axis = self.axis_from_back(node, *axis);
                 simple(self, "LogSoftmax", vec![int_attribute("axis", axis)]);
             }
             Op::Conv2d { strides, pads, dilations, groups } => {
@@ -207,8 +207,7 @@ impl<'a> Emitter<'a> {
                     DType::I64 => (*value as i64).to_le_bytes().to_vec(),
                     DType::Bool => vec![u8::from(*value != 0.0)],
                 };
-                let value =
-                    TensorProto { dims: vec![1], data_type: onnx_type(dtype), name: String::new(), raw_data };
+                let value = TensorProto { dims: vec![1], data_type: onnx_type(dtype), name: String::new(), raw_data };
                 let attribute = AttributeProto {
                     name: "value".to_owned(),
                     t: Some(value),
@@ -220,7 +219,7 @@ impl<'a> Emitter<'a> {
         }
     }
 
-    fn from_back(&self, node: &Node, axis: usize) -> i64 {
+    fn axis_from_back(&self, node: &Node, axis: usize) -> i64 {
         axis as i64 - self.graph.shape(node.output).len() as i64
     }
 

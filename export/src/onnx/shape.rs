@@ -53,7 +53,8 @@ impl Emitter<'_> {
         let text: String = dim.display(&self.graph.symbols).to_string().replace(' ', "");
         let mut sum: Option<String> = None;
         for (number, (coefficient, symbols)) in dim.terms().enumerate() {
-            let mut product: Option<String> = (coefficient != 1 || symbols.is_empty()).then(|| self.ints(&[coefficient]));
+            let mut product: Option<String> =
+                (coefficient != 1 || symbols.is_empty()).then(|| self.ints(&[coefficient]));
             for symbol in symbols {
                 let factor = self.size(&Dim::symbol(symbol));
                 product = Some(match product {
@@ -113,15 +114,11 @@ impl Emitter<'_> {
 
     pub(super) fn slice(&mut self, node: &Node, input: &str, output: String, ranges: &[SliceRange]) {
         let before = self.graph.shape(node.inputs[0]);
-        let cut: Vec<&SliceRange> = ranges
-            .iter()
-            .filter(|r| !(r.start.fixed() == Some(0) && r.end == before[r.axis] && r.step == 1))
-            .collect();
+        let cut: Vec<&SliceRange> =
+            ranges.iter().filter(|r| !(r.start.fixed() == Some(0) && r.end == before[r.axis] && r.step == 1)).collect();
         let starts: Vec<Dim> = cut.iter().map(|r| r.start.clone()).collect();
-        let ends: Vec<Dim> = cut
-            .iter()
-            .map(|r| if r.end == before[r.axis] { Dim::from(i64::MAX) } else { r.end.clone() })
-            .collect();
+        let ends: Vec<Dim> =
+            cut.iter().map(|r| if r.end == before[r.axis] { Dim::from(i64::MAX) } else { r.end.clone() }).collect();
         let axes: Vec<i64> = cut.iter().map(|r| r.axis as i64).collect();
         let steps: Vec<i64> = cut.iter().map(|r| r.step).collect();
         let mut inputs = vec![

@@ -31,6 +31,8 @@ pub struct Assembler {
 pub struct HostBatch {
     /// Ids of the products, for messages.
     pub products: Vec<String>,
+    /// Where each row stands in the plan.
+    pub positions: Vec<usize>,
     /// Labels, as in [`Row`].
     pub labels: Vec<u32>,
     /// Token ids, mask and segments, `[rows, longest]` each; empty without text.
@@ -88,6 +90,7 @@ impl Assembler {
         let named = |row: &Row, error: String| format!("product {}: {error}", item(row).id);
         let mut batch = HostBatch {
             products: rows.iter().map(|(_, row)| item(row).id.clone()).collect(),
+            positions: rows.iter().map(|&(position, _)| position).collect(),
             labels: rows.iter().map(|(_, row)| row.label).collect(),
             side: self.preprocessor.width(),
             ..HostBatch::default()

@@ -56,7 +56,8 @@ const fn read(name: &'static str, english: &'static [&'static str], chinese: &'s
 
 /// What the product is.
 pub(crate) const TYPE: Attribute = Attribute {
-    name: "Type", english: "type",
+    name: "Type",
+    english: "type",
     evidence: Evidence::Both,
     values: &[
         read("T-shirt", &["T-shirt", "tee"], &["T恤", "上衣"]),
@@ -73,7 +74,8 @@ pub(crate) const TYPE: Attribute = Attribute {
 
 /// The colour of its body.
 pub(crate) const COLOUR: Attribute = Attribute {
-    name: "Colour", english: "colour",
+    name: "Colour",
+    english: "colour",
     evidence: Evidence::Seen,
     values: &[
         seen("Red"),
@@ -89,18 +91,22 @@ pub(crate) const COLOUR: Attribute = Attribute {
 
 /// What is printed on it: plain, striped, dotted, checked.
 pub(crate) const PATTERN: Attribute = Attribute {
-    name: "图案", english: "pattern",
+    name: "图案",
+    english: "pattern",
     evidence: Evidence::Seen,
     values: &[seen("纯色"), seen("条纹"), seen("圆点"), seen("格子")],
 };
 
 /// Sleeve length, short or long, of a garment with sleeves.
 pub(crate) const SLEEVE: Attribute =
-    Attribute { name: "袖长", english: "sleeve", evidence: Evidence::Seen, values: &[seen("短袖"), seen("长袖")] };
+    Attribute {
+        name: "袖长", english: "sleeve", evidence: Evidence::Seen, values: &[seen("短袖"), seen("长袖")]
+    };
 
 /// What it is woven of; everything but mugs and lamps.
 pub(crate) const MATERIAL: Attribute = Attribute {
-    name: "Material", english: "material",
+    name: "Material",
+    english: "material",
     evidence: Evidence::Read,
     values: &[
         read("Cotton", &["cotton", "pure cotton"], &["纯棉", "棉质"]),
@@ -112,7 +118,8 @@ pub(crate) const MATERIAL: Attribute = Attribute {
 
 /// The season it is sold for: spring, summer, autumn, winter.
 pub(crate) const SEASON: Attribute = Attribute {
-    name: "季节", english: "season",
+    name: "季节",
+    english: "season",
     evidence: Evidence::Read,
     values: &[
         read("春季", &["spring", "springtime"], &["春季", "春日"]),
@@ -124,7 +131,8 @@ pub(crate) const SEASON: Attribute = Attribute {
 
 /// Who makes it.
 pub(crate) const BRAND: Attribute = Attribute {
-    name: "Brand", english: "brand",
+    name: "Brand",
+    english: "brand",
     evidence: Evidence::Read,
     values: &[
         read("Nordwind", &["Nordwind"], &["北风"]),

@@ -1,0 +1,361 @@
+use mbsd_data::DuplicateIds;
+use mbsd_spec::{Task, Variant};
+use serde_json::{Value, json};
+
+use super::testing::{Behaviour, Folder, HIDDEN, ONE, mixed_products, model};
+use super::*;
+use crate::engine::SessionOptions;
+
+const ALL: [Variant; 3] = Variant::ENCODERS;
+
+fn tags(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+fn lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn products_go_by_what_they_have_and_results_stand_in_their_order() {
+    let folder = Folder::new();
+    folder.write(
+        "in.jsonl",
+        r#"{"id": "a", "title": "red shirt", "image": "128.bmp", "price": 3}
+{"id": "b", "title": "red shirt"}
+{"id": "c", "image": "255.bmp", "price": 1.5}
+{"id": "d", "price": 9}
+{"id": "e", "title": "shoe", "image": "bad.bmp"}
+{"id": "f", "title": "shoe", "image": "none.bmp"}
+{"id": "g", "title": "shoe", "image": "../none.bmp"}
+{"id": "a", "title": "shoe"}
+not json
+{"id": "h", "title": "\u200b"}
+{"id": "i", "title": "blue shoe"}
+"#,
+    );
+    let (model, log) = model(Task::Match, &ALL, Behaviour::default());
+    let options = TagOptions { top: None, threshold: Some(0.0) };
+    let tags = tags(&["colour:red", "b"]);
+    let summary = folder.run("in.jsonl", "out.jsonl", ONE, |job| tag(&model, &tags, options, job)).unwrap();
+    let rows = lines(&folder.read("out.jsonl"));
+    let brief: Vec<String> = rows
+        .iter()
+        .map(|row| {
+            let text = |key: &str| row[key].as_str().unwrap_or("-").split(':').next().unwrap().to_owned();
+            format!("{} {} {}", text("id"), text("variant"), text("error"))
+        })
+        .collect();
+    assert_eq!(
+        brief,
+        [
+            "a full -",
+            "b text -",
+            "c image -",
+            "d - no_content",
+            "e - image_not_an_image",
+            "f - image_missing",
+            "g - image_path_refused",
+            "a - duplicate_id",
+            "- - invalid_json",
+            "h - no_content",
+            "i text -"
+        ]
+    );
+    // [CLS] colour : red [SEP] red shirt [SEP] = 2 + 9 + 10 + 5 + 3 + 5 + 7 + 3 = 44, segments 3, first pixel ~0, tokens 8.
+    let logit = 0.1 * (44.0 + 3.0 + (128.0 / 127.5 - 1.0) + 8.0 - 4.0);
+    let score = rows[0]["tags"][0]["score"].as_f64().unwrap();
+    assert!((score - 1.0 / (1.0 + f64::exp(-logit))).abs() < 1e-5, "{score}");
+    assert_eq!(rows[0]["tags"][0]["tag"], "colour:red");
+    assert_eq!(rows[0]["price"], json!(3));
+    assert_eq!((&rows[3]["tags"], &rows[3]["price"]), (&Value::Null, &json!(9)));
+    assert_eq!((summary.rows, summary.scored), (11, 4));
+    assert_eq!(summary.variants.into_iter().collect::<Vec<_>>(), [(Variant::Full, 1), (Variant::Text, 2), (Variant::Image, 1)]);
+    assert_eq!(log.rows(Variant::Full), 2, "one row a tag");
+    assert_eq!(folder.files(), ["in.jsonl", "out.jsonl"], "no temporary file is left");
+}
+
+#[test]
+fn scores_and_batches_do_not_depend_on_threads() {
+    let folder = Folder::new();
+    folder.write("in.jsonl", &mixed_products(333));
+    let tags = tags(&["red", "colour:blue", "b"]);
+    let run = |output: &str, prepare: usize, sessions: usize| {
+        let (model, log) = model(Task::Match, &ALL, Behaviour::default());
+        let workers = Workers { prepare, sessions, session_threads: 1 };
+        folder.run("in.jsonl", output, workers, |job| tag(&model, &tags, TagOptions::default(), job)).unwrap();
+        let most = log.sessions.lock().unwrap().values().copied().max();
+        assert!(most <= Some(sessions), "{most:?} sessions for {sessions} workers");
+        (std::fs::read(folder.path(output)).unwrap(), log.sorted_batches())
+    };
+    let jsonl = run("1.jsonl", 1, 1);
+    let parquet = run("1.parquet", 1, 1);
+    assert_eq!(lines(std::str::from_utf8(&jsonl.0).unwrap()).len(), 333);
+    for (prepare, sessions) in [(4, 1), (1, 4), (8, 3)] {
+        assert!(run("n.jsonl", prepare, sessions) == jsonl, "{prepare} {sessions}");
+        assert!(run("n.parquet", prepare, sessions) == parquet, "{prepare} {sessions}");
+    }
+}
+
+#[test]
+fn batches_keep_within_their_limits_and_waste_little() {
+    let folder = Folder::new();
+    folder.write("in.jsonl", &mixed_products(500));
+    let (model, log) = model(Task::Classification, &ALL, Behaviour::default());
+    folder.run("in.jsonl", "out.jsonl", ONE, |job| classify(&model, ClassifyOptions { top: 1 }, job)).unwrap();
+    let batches = log.sorted_batches();
+    assert!(batches.iter().all(|&(_, rows, text)| rows <= 16 && (rows == 1 || rows * (text + 2) <= 1024)));
+    assert!(batches.iter().all(|&(variant, _, text)| (text == 0) == (variant == Variant::Image)));
+    assert!(batches.iter().map(|batch| batch.1).max() > Some(8), "rows are put together");
+}
+
+#[test]
+fn a_graph_that_no_row_needs_is_not_loaded() {
+    let folder = Folder::new();
+    folder.write("in.csv", "id,title\n1,red\n2,blue\n");
+    let (model, log) = model(Task::Classification, &ALL, Behaviour::default());
+    let workers = Workers { prepare: 2, sessions: 2, session_threads: 1 };
+    folder.run("in.csv", "out.jsonl", workers, |job| classify(&model, ClassifyOptions { top: 1 }, job)).unwrap();
+    assert_eq!(log.sessions.lock().unwrap().keys().collect::<Vec<_>>(), [&Variant::Text]);
+}
+
+#[test]
+fn an_engine_that_fails_ends_the_job_and_leaves_nothing() {
+    let folder = Folder::new();
+    folder.write("in.jsonl", &mixed_products(400));
+    for fail_at in [0, 7, 20] {
+        for sessions in [1, 3] {
+            let behaviour = Behaviour { fail_at: Some(fail_at), ..Behaviour::default() };
+            let (model, _) = model(Task::Classification, &ALL, behaviour);
+            let workers = Workers { prepare: 2, sessions, session_threads: 1 };
+            let outcome =
+                folder.run("in.jsonl", "out.jsonl", workers, |job| classify(&model, ClassifyOptions { top: 1 }, job));
+            assert!(matches!(outcome, Err(JobError::Engine(_))), "{outcome:?}");
+            assert_eq!(folder.files(), ["in.jsonl"]);
+        }
+    }
+}
+
+#[test]
+fn a_value_that_is_no_number_is_an_error_of_its_row() {
+    let folder = Folder::new();
+    folder.write("in.csv", "id,title\n1,red\n2,blue\n3,shirt\n");
+    let (model, _) = model(Task::Classification, &ALL, Behaviour { nan_for: Some(6), ..Behaviour::default() });
+    let summary =
+        folder.run("in.csv", "out.jsonl", ONE, |job| classify(&model, ClassifyOptions { top: 1 }, job)).unwrap();
+    assert_eq!((summary.scored, summary.errors.into_iter().collect::<Vec<_>>()), (2, vec![("not_finite", 1)]));
+}
+
+#[test]
+fn tags_are_cut_by_rank_and_by_probability() {
+    let folder = Folder::new();
+    folder.write("in.csv", "id,title\n1,a\n");
+    let (mut model, _) = model(Task::Match, &ALL, Behaviour::default());
+    let given = tags(&["red", "blue", "a", "shoe", "red"]);
+    let mut kept = |options: TagOptions, bundle: f32| -> Vec<String> {
+        model.threshold = bundle;
+        folder.run("in.csv", "out.jsonl", ONE, |job| tag(&model, &given, options, job)).unwrap();
+        let rows = lines(&folder.read("out.jsonl"));
+        rows[0]["tags"].as_array().unwrap().iter().map(|tag| tag["tag"].as_str().unwrap().to_owned()).collect()
+    };
+    // Logits 2.7 (red), 2.8 (blue), 3.3 (a), 3.0 (shoe): scores 0.937, 0.943, 0.964, 0.953.
+    let all = TagOptions { top: None, threshold: Some(0.0) };
+    assert_eq!(kept(all, 0.99), ["a", "shoe", "blue", "red", "red"], "best first, ties in the order given");
+    assert_eq!(kept(TagOptions { top: Some(2), threshold: None }, 0.99), ["a", "shoe"]);
+    assert_eq!(kept(TagOptions { top: Some(3), threshold: Some(0.95) }, 0.0), ["a", "shoe"]);
+    assert_eq!(kept(TagOptions::default(), 0.96), ["a"]);
+    assert_eq!(kept(TagOptions::default(), 0.99), Vec::<String>::new());
+}
+
+#[test]
+fn a_tag_that_does_not_fit_is_an_error_of_the_command() {
+    let folder = Folder::new();
+    folder.write("in.csv", "id,title\n1,a\n");
+    let (model, _) = model(Task::Match, &ALL, Behaviour::default());
+    let long = tags(&["red", &"a ".repeat(30)]);
+    let error = folder.run("in.csv", "out.jsonl", ONE, |job| tag(&model, &long, TagOptions::default(), job)).unwrap_err();
+    assert!(error.to_string().contains("takes 33 tokens"), "{error}");
+    assert_eq!(folder.files(), ["in.csv"]);
+}
+
+#[test]
+fn a_command_names_the_task_it_needs() {
+    let folder = Folder::new();
+    folder.write("in.csv", "id,title\n1,a\n");
+    let (matching, _) = model(Task::Match, &ALL, Behaviour::default());
+    let error = folder
+        .run("in.csv", "out.jsonl", ONE, |job| classify(&matching, ClassifyOptions { top: 1 }, job))
+        .unwrap_err();
+    assert_eq!(error.to_string(), "the bundle is for the task `match`; this needs one for `classification`");
+    let error = folder.run("in.csv", "out.jsonl", ONE, |job| embed(&matching, job)).unwrap_err();
+    assert!(error.to_string().starts_with("a match bundle has no vector of a product alone"), "{error}");
+}
+
+#[test]
+fn classes_come_with_probabilities() {
+    let folder = Folder::new();
+    folder.write("in.csv", "id,title\n1,red\n");
+    let (model, _) = model(Task::Classification, &ALL, Behaviour::default());
+    folder.run("in.csv", "out.jsonl", ONE, |job| classify(&model, ClassifyOptions { top: 2 }, job)).unwrap();
+    let row = &lines(&folder.read("out.jsonl"))[0];
+    // Logits: 2 + 5 + 3 = 10, 0, 0, 3.
+    let sum = 10f64.exp() + 2.0 + 3f64.exp();
+    assert_eq!(row["label"], "w");
+    assert!((row["score"].as_f64().unwrap() - 10f64.exp() / sum).abs() < 1e-6);
+    assert_eq!(row["classes"].as_array().unwrap().len(), 2);
+    assert_eq!(row["classes"][1]["label"], "z");
+    assert!((row["classes"][1]["score"].as_f64().unwrap() - 3f64.exp() / sum).abs() < 1e-6);
+}
+
+#[test]
+fn vectors_are_written_whole() {
+    let folder = Folder::new();
+    folder.write("in.tsv", "id\ttitle\timage\n1\tred\t255.bmp\n2\t\t0.bmp\n");
+    let (model, _) = model(Task::Alignment, &ALL, Behaviour::default());
+    folder.run("in.tsv", "out.jsonl", ONE, |job| embed(&model, job)).unwrap();
+    let rows = lines(&folder.read("out.jsonl"));
+    assert_eq!(rows[0]["vector"], json!([10.0, 0.0, 1.0, 3.0]));
+    assert_eq!(rows[1]["vector"], json!([0.0, 0.0, -1.0, 0.0]));
+    assert_eq!(rows[0]["vector"].as_array().unwrap().len(), HIDDEN);
+}
+
+#[test]
+fn every_product_is_encoded_once_however_many_pairs_it_is_in() {
+    let folder = Folder::new();
+    folder.write(
+        "in.jsonl",
+        r#"{"id": 1, "title": "red"}
+{"id": 2, "title": "red"}
+{"id": 3, "title": "blue shoe"}
+{"id": 4, "title": "red", "image": "bad.bmp"}
+{"id": 5, "title": 5}
+{"id": 6, "title": "in no pair"}
+{"id": 1, "title": "shoe"}
+"#,
+    );
+    let pairs = folder.write("pairs.csv", "source,target\n1,2\n1,3\n3,1\n2,2\n1,4\n5,1\n9,1\n,1\n");
+    let (model, log) = model(Task::Alignment, &ALL, Behaviour::default());
+    let options = AlignOptions { pairs: &pairs, columns: Default::default(), threshold: None };
+    let summary = folder.run("in.jsonl", "out.jsonl", ONE, |job| align(&model, &options, job)).unwrap();
+    let rows = lines(&folder.read("out.jsonl"));
+    assert_eq!(rows[0]["match"], true);
+    assert!((rows[0]["score"].as_f64().unwrap() - 0.731_058).abs() < 1e-5);
+    assert_eq!(rows[1]["match"], false);
+    assert_eq!(rows[1]["score"], rows[2]["score"]);
+    assert_eq!(rows[3]["match"], true);
+    let errors: Vec<&str> = rows[4..].iter().map(|row| row["error"].as_str().unwrap()).collect();
+    assert!(errors[0].starts_with("image_not_an_image: product `4`: "), "{errors:?}");
+    assert_eq!(errors[1], "wrong_type: product `5`: `title` is not text");
+    assert_eq!(errors[2], "unknown_product: the products have no usable row with the id `9`");
+    assert_eq!(errors[3], "missing_id: `source` is null or empty");
+    assert_eq!((summary.rows, summary.scored, summary.products), (8, 4, 3));
+    assert_eq!(log.rows(Variant::Text), 3, "products 1, 2 and 3, once each");
+}
+
+#[test]
+fn a_match_model_is_measured_on_labelled_tags() {
+    let folder = Folder::new();
+    // The logit grows with the token of the tag: b (12) above a (11) above red (5).
+    folder.write(
+        "in.jsonl",
+        r#"{"id": 1, "title": "red", "tag": "b", "label": 1}
+{"id": 1, "title": "red", "tag": "a", "label": 0}
+{"id": 2, "title": "red", "image": "0.bmp", "tag": "red", "label": "0"}
+{"id": 3, "title": "red", "tag": "b", "label": "maybe"}
+{"id": 4, "title": "red", "tag": null, "label": 1}
+{"id": 5, "image": "bad.bmp", "tag": "b", "label": 1}
+"#,
+    );
+    let (mut model, log) = model(Task::Match, &ALL, Behaviour::default());
+    model.threshold = 0.0;
+    let measure = |variant: Option<Variant>| {
+        let options = EvalOptions {
+            label_column: "label",
+            tag_column: "tag",
+            variant,
+            session: &SessionOptions::default(),
+            workers: ONE,
+            progress: &|_| (),
+        };
+        eval(&model, folder.products("in.jsonl", DuplicateIds::Allow), &options)
+    };
+    let evaluation = measure(None).unwrap();
+    assert_eq!((evaluation.summary.rows, evaluation.summary.scored), (6, 3));
+    let errors: Vec<_> = evaluation.summary.errors.iter().map(|(code, count)| (*code, *count)).collect();
+    assert_eq!(errors, [("image_not_an_image", 1), ("invalid_label", 1), ("missing_tag", 1)]);
+    assert_eq!((evaluation.roc_auc, evaluation.per_tag_roc_auc), (Some(1.0), None));
+    assert_eq!((evaluation.precision, evaluation.recall), (1.0 / 3.0, 1.0), "everything counts as a match");
+    assert_eq!(evaluation.accuracy, 1.0 / 3.0);
+    assert_eq!(log.rows(Variant::Full), 1);
+    let value = serde_json::to_value(&evaluation).unwrap();
+    for name in ["rows", "errors", "accuracy", "precision", "recall", "f1", "roc_auc", "products_per_second", "task"] {
+        assert!(value.get(name).is_some(), "{name} in {value}");
+    }
+
+    let text = measure(Some(Variant::Text)).unwrap();
+    assert_eq!(text.summary.variants.keys().collect::<Vec<_>>(), [&Variant::Text]);
+    assert_eq!(text.summary.errors["missing_modality"], 1);
+    assert!(matches!(measure(Some(Variant::Pair)), Err(JobError::Setting(_))));
+}
+
+#[test]
+fn a_classifier_is_measured_by_label_names() {
+    let folder = Folder::new();
+    folder.write("in.csv", "id,title,kind\n1,red,w\n2,red,x\n3,red,w\n4,red,v\n");
+    let (model, _) = model(Task::Classification, &ALL, Behaviour::default());
+    let session = SessionOptions::default();
+    let options = |label_column| EvalOptions {
+        label_column,
+        tag_column: "tag",
+        variant: None,
+        session: &session,
+        workers: ONE,
+        progress: &|_| (),
+    };
+    let evaluation = eval(&model, folder.products("in.csv", DuplicateIds::Allow), &options("kind")).unwrap();
+    assert!((evaluation.accuracy - 2.0 / 3.0).abs() < 1e-12);
+    assert_eq!((evaluation.recall, evaluation.classes), (0.5, Some(2)));
+    assert_eq!(evaluation.summary.errors["unknown_label"], 1);
+    let error = eval(&model, folder.products("in.csv", DuplicateIds::Allow), &options("class")).unwrap_err();
+    assert_eq!(error.to_string(), "the input has no column `class` beside the products; it has: `kind`");
+}
+
+#[test]
+fn an_alignment_model_is_measured_on_labelled_pairs() {
+    let folder = Folder::new();
+    folder.write("in.csv", "id,title\n1,red\n2,red\n3,blue shoe\n");
+    let pairs = folder.write("pairs.csv", "source,target,label\n1,2,1\n1,3,0\n2,3,0\n1,9,1\n");
+    let (model, _) = model(Task::Alignment, &ALL, Behaviour::default());
+    let options = EvalOptions {
+        label_column: "label",
+        tag_column: "tag",
+        variant: None,
+        session: &SessionOptions::default(),
+        workers: ONE,
+        progress: &|_| (),
+    };
+    let products = folder.products("in.csv", DuplicateIds::Refuse);
+    let evaluation = eval_pairs(&model, products, &pairs, &options).unwrap();
+    assert_eq!((evaluation.accuracy, evaluation.f1, evaluation.roc_auc), (1.0, 1.0, Some(1.0)));
+    assert_eq!((evaluation.summary.rows, evaluation.summary.scored), (4, 3));
+    let error = eval(&model, folder.products("in.csv", DuplicateIds::Refuse), &options).unwrap_err();
+    assert!(error.to_string().contains("--label-column") || error.to_string().contains("no column `label`"), "{error}");
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_told_before_work_begins() {
+    let folder = Folder::new();
+    let input = folder.write("in.jsonl", &mixed_products(3));
+    let (model, log) = model(Task::Classification, &ALL, Behaviour::default());
+    for (output, message) in [
+        ("out.csv", "use .parquet or .jsonl"),
+        ("in.jsonl", "is an input file as well"),
+        ("no/such/folder/out.jsonl", "cannot write"),
+    ] {
+        let outcome = folder.run("in.jsonl", output, ONE, |job| classify(&model, ClassifyOptions { top: 1 }, job));
+        let error = outcome.unwrap_err().to_string();
+        assert!(error.contains(message), "{error}");
+    }
+    assert!(log.sorted_batches().is_empty());
+    assert_eq!(std::fs::read_to_string(input).unwrap(), mixed_products(3));
+}

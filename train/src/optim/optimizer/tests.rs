@@ -1,0 +1,135 @@
+//! The rules against five steps of the reference optimizer, and the groups.
+
+use std::path::{Path, PathBuf};
+
+use burn::module::Param;
+use mbsd_net::weights::WeightsFile;
+use mbsd_net::{Head, TextInput};
+use mbsd_spec::Config;
+
+use super::*;
+
+fn reference() -> PathBuf {
+    let folder = match std::env::var_os("MBSD_REFERENCE") {
+        Some(folder) => folder.into(),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/reference/p32"),
+    };
+    folder.join("lamb.io.safetensors")
+}
+
+/// The reference case decays every tensor, so the rule for weights is held to all of it.
+#[test]
+fn reference_lamb() {
+    let settings = OptimizerSettings {
+        name: OptimizerName::Lamb,
+        learning_rate: 2e-2,
+        betas: [0.9, 0.98],
+        epsilon: 1e-6,
+        weight_decay: 0.01,
+        ..OptimizerSettings::default()
+    };
+    let rule = rule(&settings, settings.weight_decay, true);
+    let file = WeightsFile::open(reference()).unwrap();
+    for name in ["w", "b", "z"] {
+        let tensor = |kind: &str, step: usize| {
+            let values = file.read(&format!("{kind}.{name}.{step}")).unwrap().unwrap();
+            let length = values.len();
+            Tensor::<1>::from_data(TensorData::new(values, [length]), &Device::flex())
+        };
+        let mut parameter = tensor("param", 0);
+        let mut state = None;
+        for step in 1..=5 {
+            (parameter, state) = rule.step(settings.learning_rate, parameter, tensor("grad", step), state);
+            let difference = (parameter.clone() - tensor("param", step)).abs().max().into_scalar::<f32>();
+            assert!(difference <= 1e-6, "{name} after step {step} differs by {difference:e}");
+        }
+    }
+}
+
+fn small() -> Config {
+    Config {
+        vocab_size: 20,
+        hidden_size: 8,
+        num_hidden_layers: 1,
+        num_attention_heads: 2,
+        intermediate_size: 16,
+        max_position_embeddings: 8,
+        image_size: 32,
+        ..Config::base()
+    }
+}
+
+fn gradients(model: &Mbsd, device: &Device) -> GradientsParams {
+    let text = TextInput {
+        input_ids: Tensor::from_data([[2, 5, 3]], device),
+        attention_mask: None,
+        token_type_ids: None,
+    };
+    let loss = model.match_logits(model.encode(Some(text), None).pooled).sum();
+    GradientsParams::from_grads(loss.backward(), model)
+}
+
+fn values<const D: usize>(param: &Param<Tensor<D>>) -> Vec<f32> {
+    param.val().into_data().iter::<f32>().collect()
+}
+
+#[test]
+fn biases_have_no_decay_and_what_has_no_gradient_stays() {
+    let device = Device::flex().autodiff();
+    let with = |weight_decay: f64| {
+        device.seed(3);
+        let model = crate::trainer::initialized(Mbsd::init(&small(), Head::Match, &device));
+        let settings = OptimizerSettings { weight_decay, learning_rate: 0.1, ..OptimizerSettings::default() };
+        let (mut optimizer, gradients) = (Optimizer::new(&settings, &model), gradients(&model, &device));
+        let norm = global_norm(&model, &gradients);
+        (model.clone(), optimizer.step(0.1, model, gradients, norm))
+    };
+    let (before, decayed) = with(0.5);
+    let (_, plain) = with(0.0);
+    assert_ne!(values(&decayed.pooler.dense.weight), values(&plain.pooler.dense.weight));
+    let bias = |model: &Mbsd| values(model.pooler.dense.bias.as_ref().unwrap());
+    assert_eq!(bias(&decayed), bias(&plain));
+    assert_ne!(bias(&decayed), bias(&before));
+    let kernel = |model: &Mbsd| values(&model.image.patchify[0].convolution.weight);
+    assert_eq!(kernel(&decayed), kernel(&before), "the batch had no image");
+}
+
+#[test]
+fn clipping_scales_all_gradients_by_their_common_norm() {
+    let device = Device::flex().autodiff();
+    let model = crate::trainer::initialized(Mbsd::init(&small(), Head::Match, &device));
+    let all = gradients(&model, &device);
+    let norm = global_norm(&model, &all);
+    let mut sum = 0.0;
+    for parameter in visit_parameters(&model) {
+        let squares = |values: Vec<f32>| values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>();
+        let flat = |data: TensorData| data.iter::<f32>().collect::<Vec<_>>();
+        sum += match parameter.shape.len() {
+            1 => all.get::<1>(parameter.id).map_or(0.0, |g| squares(flat(g.into_data()))),
+            2 => all.get::<2>(parameter.id).map_or(0.0, |g| squares(flat(g.into_data()))),
+            _ => 0.0,
+        };
+    }
+    assert!((norm - sum.sqrt()).abs() < 1e-5 * norm, "{norm} {}", sum.sqrt());
+}
+
+#[test]
+fn moments_survive_a_file() {
+    let device = Device::flex().autodiff();
+    let settings = OptimizerSettings { learning_rate: 0.1, ..OptimizerSettings::default() };
+    let model = crate::trainer::initialized(Mbsd::init(&small(), Head::Match, &device));
+    let mut optimizer = Optimizer::new(&settings, &model);
+    let gradients_of = |model: &Mbsd| gradients(model, &device);
+    let first = gradients_of(&model);
+    let model = optimizer.step(0.1, model, first, 0.0);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("optimizer.safetensors");
+    optimizer.save(&path).unwrap();
+    let mut restored = Optimizer::new(&settings, &model);
+    restored.load(&path, &model, &Device::flex()).unwrap();
+    let (one, other) = (gradients_of(&model), gradients_of(&model));
+    let continued = optimizer.step(0.1, model.clone(), one, 0.0);
+    let resumed = restored.step(0.1, model, other, 0.0);
+    assert_eq!(values(&continued.pooler.dense.weight), values(&resumed.pooler.dense.weight));
+    assert_eq!(values(&continued.embeddings.word.weight), values(&resumed.embeddings.word.weight));
+}
