@@ -1,6 +1,7 @@
 //! What the suites share: tolerances with their reasons, the reference cases, engines, and the binaries.
 
 pub mod binaries;
+pub mod bundles;
 pub mod engines;
 pub mod models;
 pub mod reference;

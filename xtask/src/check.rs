@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::demo::{self, DemoArgs};
 use crate::onnxruntime;
 use crate::workspace::{Workspace, execute, output, time};
 
@@ -45,6 +46,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
 
     // The suites run the programs, so these must be as fresh as the tests.
     step("programs", || run_cargo(workspace, &["build", "--workspace", "--bins", "--locked"]))?;
+    step("the demo, quickly", || demo::run(workspace, &DemoArgs::QUICK))?;
     step("tests", || execute(&mut workspace.cargo(["test", "--workspace", "--locked", "--no-fail-fast"])))?;
 
     for what in &skipped {

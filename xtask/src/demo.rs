@@ -29,6 +29,11 @@ pub(crate) struct DemoArgs {
     quick: bool,
 }
 
+impl DemoArgs {
+    /// The quick demo.
+    pub(crate) const QUICK: Self = Self { seed: 7, quick: true };
+}
+
 /// Graphs that are compared, as the command line names them.
 const VARIANTS: [&str; 3] = ["full", "text", "image"];
 
@@ -50,7 +55,7 @@ pub(crate) fn run(workspace: &Workspace, args: &DemoArgs) -> Result<()> {
         Err(error) => eprintln!("{error:#}\n\nThe demo goes on with tract alone.\n"),
     }
     println!("compiling (the first time takes a while)");
-    execute(&mut workspace.cargo(["build", "--workspace", "--bins", "--locked"]))?;
+    execute(&mut workspace.cargo(["build", "--workspace", "--bins"]))?;
 
     let sizes = if args.quick { QUICK_SIZES } else { SIZES };
     let mut demo = Demo::new(workspace, library.is_ok(), if args.quick { "demo-quick" } else { "demo" })?;

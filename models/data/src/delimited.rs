@@ -27,15 +27,17 @@ pub(crate) fn open(path: &Path, dialect: Dialect, selection: &Selection) -> Resu
         .flexible(true)
         .from_reader(file);
     let header = input.byte_headers().map_err(|error| ReadError::broken(path, error.to_string()))?.clone();
+    let mut names: Vec<String> = Vec::new();
     let mut columns = Vec::new();
     let mut positions = Vec::new();
     for (position, name) in header.iter().enumerate() {
         let name = if position == 0 { name.strip_prefix(b"\xef\xbb\xbf").unwrap_or(name) } else { name };
         let name = std::str::from_utf8(name)
             .map_err(|_| ReadError::broken(path, "the header is not UTF-8; save the file as UTF-8"))?;
-        if columns.iter().any(|column: &Column| column.name == name) {
+        if names.iter().any(|known| known == name) {
             return Err(ReadError::broken(path, format!("the header names the column `{name}` twice")));
         }
+        names.push(name.to_owned());
         if selection.wants(name) {
             columns.push(Column { name: name.to_owned(), ty: ColumnType::Text });
             positions.push(position);
@@ -43,7 +45,7 @@ pub(crate) fn open(path: &Path, dialect: Dialect, selection: &Selection) -> Resu
     }
     let rows =
         DelimitedRows { input, positions, fields: header.len(), record: ByteRecord::new(), row: 0, failed: false };
-    Ok(Table { path: path.to_owned(), columns, len: None, rows: Box::new(rows) })
+    Ok(Table { path: path.to_owned(), columns, names, len: None, rows: Box::new(rows) })
 }
 
 struct DelimitedRows {

@@ -36,16 +36,18 @@ pub(crate) fn open(path: &Path, selection: &Selection) -> Result<Table, ReadErro
             }
         }
     }
+    let names = columns.iter().map(|(name, _)| name.clone()).collect();
     columns.retain(|(name, _)| selection.wants(name));
     let columns: Vec<Column> =
         columns.into_iter().map(|(name, ty)| Column { name, ty: ty.unwrap_or(ColumnType::Text) }).collect();
-    let names = columns.iter().map(|column| column.name.clone()).collect();
-    let rows = JsonRows { lines: Lines::open(path)?, names, row: 0 };
-    Ok(Table { path: path.to_owned(), columns, len: Some(len), rows: Box::new(rows) })
+    let selected = columns.iter().map(|column| column.name.clone()).collect();
+    let rows = JsonRows { lines: Lines::open(path)?, names: selected, row: 0 };
+    Ok(Table { path: path.to_owned(), columns, names, len: Some(len), rows: Box::new(rows) })
 }
 
 struct JsonRows {
     lines: Lines,
+    /// The selected fields.
     names: Vec<String>,
     row: u64,
 }

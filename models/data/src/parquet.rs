@@ -35,10 +35,12 @@ pub(crate) fn open(path: &Path, selection: &Selection) -> Result<Table, ReadErro
     };
     let metadata = ParquetMetaDataReader::new().parse_and_finish(&file).map_err(broken)?;
     let schema = metadata.file_metadata().schema_descr();
+    let fields = schema.root_schema().get_fields();
+    let names = fields.iter().map(|field| field.name().to_owned()).collect();
     let mut columns = Vec::new();
     let mut readings = Vec::new();
     let mut roots = Vec::new();
-    for (root, field) in schema.root_schema().get_fields().iter().enumerate() {
+    for (root, field) in fields.iter().enumerate() {
         let is_image = selection.image.as_deref() == Some(field.name());
         let is_text = selection.text.iter().any(|name| name == field.name());
         if !(is_image || is_text || selection.wants(field.name())) {
@@ -60,7 +62,7 @@ pub(crate) fn open(path: &Path, selection: &Selection) -> Result<Table, ReadErro
     let metadata = ArrowReaderMetadata::try_new(Arc::new(metadata), options).map_err(broken)?;
     let mask = ProjectionMask::roots(metadata.parquet_schema(), roots);
     let rows = ParquetRows { file, metadata, mask, readings, groups, next_group: 0, group: None, batch: None, row: 0 };
-    Ok(Table { path: path.to_owned(), columns, len, rows: Box::new(rows) })
+    Ok(Table { path: path.to_owned(), columns, names, len, rows: Box::new(rows) })
 }
 
 struct ParquetRows {

@@ -32,7 +32,10 @@ impl Selection {
 /// An open file.
 pub(crate) struct Table {
     pub(crate) path: PathBuf,
+    /// The selected columns, as the cells of its rows.
     pub(crate) columns: Vec<Column>,
+    /// The names of all columns.
+    pub(crate) names: Vec<String>,
     /// The number of rows, where the format tells it.
     pub(crate) len: Option<u64>,
     pub(crate) rows: Box<dyn Rows>,
@@ -60,9 +63,9 @@ impl Table {
         self.position(column).ok_or_else(|| ReadError::MissingColumn {
             path: self.path.clone(),
             column: column.to_owned(),
-            present: match self.columns.as_slice() {
+            present: match self.names.as_slice() {
                 [] => "no columns".to_owned(),
-                all => all.iter().map(|c| format!("`{}`", c.name)).collect::<Vec<_>>().join(", "),
+                all => all.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
             },
         })
     }

@@ -50,14 +50,22 @@ pub fn align(model: &Model, options: &AlignOptions<'_>, job: Catalogue<'_>) -> R
     ];
     let mut output = OutputFile::create(job.output, &columns, &[job.input, options.pairs])?;
     let threshold = options.threshold.unwrap_or(model.threshold);
-    let plan =
-        Plan { question: Question::Product, wanted: Wanted::Pooled, forced: None, session: job.session, workers: job.workers };
+    let plan = Plan {
+        question: Question::Product,
+        wanted: Wanted::Pooled,
+        forced: None,
+        session: job.session,
+        workers: job.workers,
+    };
     let run = PairRun { model, plan: &plan, progress: job.progress };
     let summary = run.over(options.pairs, &options.columns, job.products, |pair, logit| {
         let (ids, result) = match (&pair, logit) {
             (Ok(pair), Ok(logit)) => {
                 let score = sigmoid(*logit);
-                (Some((&pair.source, &pair.target)), [Field::Score(score), Field::Bool(score >= threshold), Field::Null])
+                (
+                    Some((&pair.source, &pair.target)),
+                    [Field::Score(score), Field::Bool(score >= threshold), Field::Null],
+                )
             }
             (Ok(pair), Err(error)) => (Some((&pair.source, &pair.target)), failed(error)),
             (Err(bad), _) => (None, failed(&bad.error)),
@@ -213,15 +221,11 @@ impl PairRun<'_> {
         if rows > 0 {
             let width = sources.len() / rows;
             let tensor = |data| {
-                Tensor::f32([rows, width], data).map_err(|error| JobError::Contract {
-                    graph: "encoder".to_owned(),
-                    reason: error.to_string(),
-                })
+                Tensor::f32([rows, width], data)
+                    .map_err(|error| JobError::Contract { graph: "encoder".to_owned(), reason: error.to_string() })
             };
-            let inputs = NamedTensors::from([
-                ("source".to_owned(), tensor(sources)?),
-                ("target".to_owned(), tensor(targets)?),
-            ]);
+            let inputs =
+                NamedTensors::from([("source".to_owned(), tensor(sources)?), ("target".to_owned(), tensor(targets)?)]);
             logits = split(Variant::Pair, &head.run(&inputs)?, "logits", rows)?;
         }
         let mut logits = logits.into_iter();

@@ -81,6 +81,10 @@ pub struct Evaluation {
 /// See [`JobError`]; a missing column is one. A row whose label cannot be read (`invalid_label`, `unknown_label`) is left
 /// out and counted.
 pub fn eval(model: &Model, products: Products, options: &EvalOptions<'_>) -> Result<Evaluation, JobError> {
+    if model.task == Task::Alignment {
+        let message = "an alignment bundle is measured on pairs: give a table of them, with a label column, as --pairs";
+        return Err(JobError::Setting(message.to_owned()));
+    }
     let columns = products.columns().clone();
     let position = |name: &str| {
         columns.iter().position(|column| column.name == name).ok_or_else(|| {
@@ -92,12 +96,10 @@ pub fn eval(model: &Model, products: Products, options: &EvalOptions<'_>) -> Res
         model.require_variant(variant)?;
     }
     let label = position(options.label_column)?;
-    match model.task {
-        Task::Match => eval_match(model, products, options, label, position(options.tag_column)?),
-        Task::Classification => eval_classes(model, products, options, label),
-        Task::Alignment => Err(JobError::Setting(
-            "an alignment bundle is measured on pairs: give them with --pairs, with a label column".to_owned(),
-        )),
+    if model.task == Task::Match {
+        eval_match(model, products, options, label, position(options.tag_column)?)
+    } else {
+        eval_classes(model, products, options, label)
     }
 }
 
@@ -190,9 +192,8 @@ fn eval_classes(
         }
     }
     let right = decisions.iter().filter(|(class, predicted)| class == predicted).count();
-    let mean = |measure: fn(&Confusion) -> f64| {
-        by_class.values().map(measure).sum::<f64>() / by_class.len().max(1) as f64
-    };
+    let mean =
+        |measure: fn(&Confusion) -> f64| by_class.values().map(measure).sum::<f64>() / by_class.len().max(1) as f64;
     Ok(Evaluation {
         task: model.task,
         engine: model.engine.name(),

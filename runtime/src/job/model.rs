@@ -161,3 +161,94 @@ impl<'a> Sessions<'a> {
         *self.load_time.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use mbsd_spec::bundle::{Artifact, BundleWriter, Manifest, Provenance, SCHEMA_VERSION};
+
+    use super::*;
+    use crate::engine::EngineError;
+    use crate::job::testing::tokenizer;
+
+    /// An engine that only says which file it was given.
+    struct FileName;
+
+    impl Engine for FileName {
+        fn kind(&self) -> EngineKind {
+            EngineKind::OrtCpu
+        }
+
+        fn version(&self) -> String {
+            String::new()
+        }
+
+        fn load(&self, graph: &Path, _: &SessionOptions) -> Result<Box<dyn Session>, EngineError> {
+            let name = graph.file_name().unwrap().to_string_lossy().into_owned();
+            Err(EngineError::Graph { engine: self.kind(), path: graph.to_owned(), source: name.into() })
+        }
+    }
+
+    fn bundle(folder: &Path, variants: &[Variant], vocab_size: usize, with_tokenizer: bool) -> Bundle {
+        let writer = BundleWriter::create(folder).unwrap();
+        let config = Config { vocab_size, ..Config::base() };
+        writer.write(names::CONFIG, config.to_json()).unwrap();
+        if with_tokenizer {
+            writer.write(names::TOKENIZER, tokenizer().to_json()).unwrap();
+        }
+        let artifact = |&variant: &Variant| {
+            let path = format!("{}/{variant}.onnx", names::GRAPHS);
+            writer.write(&path, variant.name()).unwrap();
+            Artifact {
+                variant,
+                precision: Precision::F32,
+                path,
+                opset: 17,
+                bytes: 0,
+                inputs: Vec::new(),
+                outputs: Vec::new(),
+                parity: BTreeMap::new(),
+            }
+        };
+        let artifacts = variants.iter().map(artifact).collect();
+        let manifest = Manifest {
+            schema_version: SCHEMA_VERSION,
+            task: Task::Match,
+            labels: Vec::new(),
+            threshold: None,
+            max_text_tokens: 144,
+            artifacts,
+            files: BTreeMap::new(),
+            provenance: Provenance::default(),
+        };
+        writer.finish(manifest).unwrap();
+        Bundle::open(folder).unwrap()
+    }
+
+    #[test]
+    fn a_bundle_must_have_what_jobs_need() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = |name: &str, variants: &[Variant], vocab_size, with_tokenizer, precision| {
+            let bundle = bundle(&folder.path().join(name), variants, vocab_size, with_tokenizer);
+            Model::open(&bundle, Arc::new(FileName), precision)
+        };
+        let all = [Variant::Text, Variant::Full, Variant::Pair];
+        let model = open("a", &all, 100, true, Precision::F32).unwrap();
+        assert_eq!((model.available.as_slice(), model.threshold), (&[Variant::Full, Variant::Text][..], 0.5));
+        let sessions = Sessions::new(&model, SessionOptions::default(), 2);
+        let Err(JobError::Engine(EngineError::Graph { path, .. })) = sessions.take(Variant::Text) else { panic!() };
+        assert!(path.ends_with("onnx/text.onnx"), "{}", path.display());
+        assert!(matches!(sessions.take(Variant::Image), Err(JobError::Bundle(_))));
+
+        let message = |outcome: Result<Model, JobError>| outcome.unwrap_err().to_string();
+        let error = message(open("b", &all, 100, false, Precision::F32));
+        assert!(error.starts_with("the bundle has no tokenizer.json"), "{error}");
+        let error = message(open("c", &all, 100, true, Precision::F16));
+        assert_eq!(error, "the bundle has no f16 graph that encodes products; it has: f32 text, f32 full, f32 pair");
+        let error = message(open("d", &[Variant::Pair], 100, true, Precision::F32));
+        assert_eq!(error, "the bundle has no f32 graph that encodes products; it has: f32 pair");
+        let error = open("e", &all, 7, true, Precision::F32).unwrap_err();
+        assert!(matches!(error, JobError::Tokenizer(_)), "{error}");
+    }
+}

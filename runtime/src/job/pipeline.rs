@@ -116,8 +116,7 @@ pub(super) fn run(
 ) -> Result<Timing, JobError> {
     let start = Instant::now();
     let workers = plan.workers;
-    let options =
-        SessionOptions { threads: NonZeroUsize::new(workers.session_threads), ..plan.session.clone() };
+    let options = SessionOptions { threads: NonZeroUsize::new(workers.session_threads), ..plan.session.clone() };
     let sessions = Sessions::new(model, options, workers.sessions);
     let sizes = match model.engine {
         EngineKind::Tract | EngineKind::OrtCpu => CPU,

@@ -31,7 +31,9 @@ pub fn route(has: Modalities, available: &[Variant], forced: Option<Variant>) ->
             _ => None,
         };
         return match lacks {
-            Some(what) => Err(RowError::new("missing_modality", format!("{variant} needs a {what}, and there is none"))),
+            Some(what) => {
+                Err(RowError::new("missing_modality", format!("{variant} needs a {what}, and there is none")))
+            }
             None => Ok(variant),
         };
     }

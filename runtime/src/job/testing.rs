@@ -126,7 +126,9 @@ impl Session for FakeSession {
         }
         let logits = match self.task {
             Task::Classification => Tensor::f32([batch, HIDDEN], pooled.clone()),
-            _ => Tensor::f32([batch], pooled.chunks_exact(HIDDEN).map(|v| 0.1 * (v.iter().sum::<f32>() - 4.0)).collect()),
+            _ => {
+                Tensor::f32([batch], pooled.chunks_exact(HIDDEN).map(|v| 0.1 * (v.iter().sum::<f32>() - 4.0)).collect())
+            }
         };
         Ok(NamedTensors::from([
             ("logits".to_owned(), logits.unwrap()),
@@ -236,7 +238,13 @@ impl Folder {
     }
 
     /// Runs a job from one file of the folder to another.
-    pub(super) fn run<T>(&self, input: &str, output: &str, workers: Workers, job: impl FnOnce(Catalogue<'_>) -> T) -> T {
+    pub(super) fn run<T>(
+        &self,
+        input: &str,
+        output: &str,
+        workers: Workers,
+        job: impl FnOnce(Catalogue<'_>) -> T,
+    ) -> T {
         let (input_path, output_path) = (self.path(input), self.path(output));
         job(Catalogue {
             products: self.products(input, DuplicateIds::Refuse),

@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 
 use super::Measurement;
 use super::html::escape;
+use crate::catalogue::attributes::Attribute;
 
-const WIDTH: usize = 420;
-const LABELS: usize = 96;
+const WIDTH: usize = 440;
+const LABELS: usize = 122;
 const BAR: usize = 11;
 const GROUP: usize = 3 * (BAR + 2) + 14;
 const TOP: usize = 28;
@@ -52,7 +53,7 @@ pub(super) fn by_attribute(measurements: &[&Measurement]) -> String {
             top + 18,
             escape(attribute.name),
             top + 31,
-            attribute.evidence.phrase()
+            place(attribute)
         );
         for (i, m) in measurements.iter().enumerate() {
             let Some((_, auc)) = m.by_attribute.iter().find(|(other, _)| other.name == attribute.name) else {
@@ -72,4 +73,10 @@ pub(super) fn by_attribute(measurements: &[&Measurement]) -> String {
     }
     svg.push_str("</svg>\n");
     svg
+}
+
+/// Where the attribute shows, after its English name if it has another.
+fn place(attribute: &Attribute) -> String {
+    let phrase = attribute.evidence.phrase();
+    if attribute.name.is_ascii() { phrase.to_owned() } else { format!("{}, {phrase}", attribute.english) }
 }

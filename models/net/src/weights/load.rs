@@ -49,16 +49,17 @@ pub fn load(
     }
 }
 
-/// Starts a model from a BERT checkpoint (`bert-base-chinese`): text embeddings, encoder and, where it is there,
-/// pooler. Everything else keeps its initial values and is reported, as is what the model has no use for.
+/// Starts a model from a checkpoint without its head. Of a BERT checkpoint (`bert-base-chinese`) these are text
+/// embeddings, encoder and, where it is there, pooler; of one of this project's the image side too. Everything else
+/// keeps its initial values and is reported, as is what the model has no use for.
 ///
 /// # Errors
-/// Any [`WeightsError`] but `Write`, `NoHead` and `OtherTask`.
+/// Any [`WeightsError`] but `Write`, `NoHead` and `OtherTask`; text embeddings and encoder must be there whole.
 pub fn load_encoder(model: Mbsd, path: impl AsRef<Path>) -> Result<(Mbsd, WeightsReport), WeightsError> {
     let file = WeightsFile::open(path)?;
     let head = model.head();
     let mut loader = Loader::new(&file, head);
-    loader.names.retain(|name, _| is_encoder(name) || name.starts_with("bert.pooler."));
+    loader.names.retain(|name, _| name.starts_with("bert."));
     let (model, report, missing) = loader.run(model)?;
     let missing: Vec<_> = missing.into_iter().filter(|(name, _)| is_encoder(name)).collect();
     if missing.is_empty() {

@@ -84,6 +84,9 @@ fn reference_bert_checkpoints_start_the_encoder_only() {
         assert!(report.missing.contains(&"classifier.weight".to_owned()), "{report:?}");
         assert!(report.missing.contains(&"bert.img_embeddings.cls_token".to_owned()), "{report:?}");
         assert_eq!(report.loaded.len() + report.missing.len(), visit_parameters(&model).len());
+        let other = Case::open("match");
+        let (_, report) = load_encoder(Mbsd::init(&config(), Head::Match, &device), other.weights()).unwrap();
+        assert_eq!(report.missing, ["classifier.weight", "classifier.bias"], "the image side comes along, the head stays");
         let gamma = values(model.encoder.layer[0].norm.gamma.val());
         assert_eq!(gamma, expected.read("bert.encoder.layer.0.output.LayerNorm.weight").unwrap().unwrap());
     }

@@ -120,7 +120,9 @@ fn array<'a>(ty: FieldType, fields: impl Iterator<Item = &'a Field>) -> ArrayRef
         }
         FieldType::Score => {
             let mut builder = Float32Builder::new();
-            fields.for_each(|field| builder.append_option(if let Field::Score(score) = field { Some(*score) } else { None }));
+            fields.for_each(|field| {
+                builder.append_option(if let Field::Score(score) = field { Some(*score) } else { None })
+            });
             Arc::new(builder.finish())
         }
         FieldType::Scores(key) => scores(key, fields),

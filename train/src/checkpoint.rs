@@ -1,0 +1,213 @@
+//! Checkpoints: folders that are whole or not there.
+//!
+//! `<output>/last` continues a run, `<output>/best` is what to export. Both hold `model.safetensors` under the released
+//! model's names, `config.json`, `tokenizer.json`, `preprocessor_config.json`, `labels.txt` (classification) and
+//! `training.json`; `last` also holds the optimizer's moments.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use mbsd_net::{Mbsd, save, weights};
+use mbsd_spec::image::Preprocessor;
+use mbsd_spec::text::Tokenizer;
+use mbsd_spec::{Config, Task, Variant};
+use serde::{Deserialize, Serialize};
+
+use crate::evaluate::Metrics;
+use crate::optim::Optimizer;
+use crate::{Run, TrainError};
+
+/// Folder of the newest checkpoint.
+pub const LAST: &str = "last";
+/// Folder of the checkpoint with the best validation score.
+pub const BEST: &str = "best";
+/// The optimizer's moments.
+pub const OPTIMIZER: &str = "optimizer.safetensors";
+const STATE: &str = "training.json";
+const CONFIG: &str = "config.json";
+const TOKENIZER: &str = "tokenizer.json";
+const PREPROCESSOR: &str = "preprocessor_config.json";
+const LABELS: &str = "labels.txt";
+
+/// How far a run is, and how good.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// The head's task.
+    pub task: Task,
+    /// Epochs finished.
+    pub epoch: usize,
+    /// Steps taken.
+    pub step: usize,
+    /// Measures of the validation rows after these steps, by variant.
+    pub validation: BTreeMap<Variant, Metrics>,
+    /// The best score of the run so far.
+    pub best: f64,
+    /// The run, as checked and expanded.
+    pub run: Run,
+}
+
+/// What a checkpoint holds.
+#[derive(Debug)]
+pub struct Checkpoint<'a> {
+    /// The weights.
+    pub model: &'a Mbsd,
+    /// The architecture.
+    pub config: &'a Config,
+    /// Text to token ids.
+    pub tokenizer: &'a Tokenizer,
+    /// Class names (classification).
+    pub labels: Option<&'a [String]>,
+    /// Progress and measures.
+    pub state: &'a State,
+    /// Moments, where the run is to be continued from here.
+    pub optimizer: Option<&'a Optimizer>,
+}
+
+impl Checkpoint<'_> {
+    /// Writes the folder `name` in `output`: beside it first, then in its place, so that a crash leaves the old one or the
+    /// new one.
+    ///
+    /// # Errors
+    /// [`TrainError::Io`] and [`TrainError::Weights`].
+    pub fn write(&self, output: &Path, name: &str) -> Result<(), TrainError> {
+        let target = output.join(name);
+        let (temporary, old) = (output.join(format!(".{name}.new")), set_aside(output, name));
+        remove(&temporary)?;
+        fs::create_dir_all(&temporary).map_err(TrainError::io("create", &temporary))?;
+        self.write_files(&temporary)?;
+        remove(&old)?;
+        if target.exists() {
+            fs::rename(&target, &old).map_err(TrainError::io("rename", &target))?;
+        }
+        fs::rename(&temporary, &target).map_err(TrainError::io("rename", &temporary))?;
+        remove(&old)
+    }
+
+    fn write_files(&self, folder: &Path) -> Result<(), TrainError> {
+        save(self.model, folder.join(weights::FILE_NAME))?;
+        if let Some(optimizer) = self.optimizer {
+            optimizer.save(&folder.join(OPTIMIZER))?;
+        }
+        let mut texts = vec![
+            (CONFIG, self.config.to_json()),
+            (TOKENIZER, self.tokenizer.to_json()),
+            (PREPROCESSOR, Preprocessor::new(self.config).to_json()),
+            (STATE, self.state.to_json()),
+        ];
+        texts.extend(self.labels.map(|labels| (LABELS, labels.join("\n") + "\n")));
+        for (name, text) in texts {
+            let path = folder.join(name);
+            fs::write(&path, text).map_err(TrainError::io("write", &path))?;
+        }
+        // A rename may reach the disk before the bytes of the files do.
+        for entry in fs::read_dir(folder).map_err(TrainError::io("read", folder))?.flatten() {
+            File::open(entry.path()).and_then(|file| file.sync_all()).map_err(TrainError::io("write", entry.path()))?;
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    fn to_json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).expect("a struct of plain fields is JSON");
+        text.push('\n');
+        text
+    }
+
+    /// Reads the state of a checkpoint.
+    ///
+    /// # Errors
+    /// [`TrainError::Io`] and [`TrainError::Resume`].
+    pub fn read(folder: &Path) -> Result<Self, TrainError> {
+        let path = folder.join(STATE);
+        let text = fs::read_to_string(&path).map_err(TrainError::io("read", &path))?;
+        serde_json::from_str(&text).map_err(|error| TrainError::Resume { path, reason: error.to_string() })
+    }
+}
+
+/// The checkpoint to continue from, if there is one. One that was set aside when the run was killed between the two
+/// renames is put back.
+///
+/// # Errors
+/// [`TrainError::Io`].
+pub fn last(output: &Path) -> Result<Option<PathBuf>, TrainError> {
+    let (target, old) = (output.join(LAST), set_aside(output, LAST));
+    if !target.exists() && old.exists() {
+        fs::rename(&old, &target).map_err(TrainError::io("rename", &old))?;
+    }
+    Ok(target.exists().then_some(target))
+}
+
+/// A checkpoint's architecture, tokenizer and class names.
+///
+/// # Errors
+/// If one of the files cannot be read.
+pub fn read_parts(folder: &Path) -> Result<(Config, Tokenizer, Option<Vec<String>>), TrainError> {
+    let config = Config::from_file(folder.join(CONFIG))?;
+    let tokenizer = Tokenizer::from_file(folder.join(TOKENIZER))?;
+    tokenizer.check_fits(&config)?;
+    let path = folder.join(LABELS);
+    let labels = if path.exists() { Some(read_lines(&path)?) } else { None };
+    Ok((config, tokenizer, labels))
+}
+
+/// The lines of a file that are not empty.
+///
+/// # Errors
+/// [`TrainError::Io`].
+pub fn read_lines(path: &Path) -> Result<Vec<String>, TrainError> {
+    let text = fs::read_to_string(path).map_err(TrainError::io("read", path))?;
+    Ok(text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect())
+}
+
+fn set_aside(output: &Path, name: &str) -> PathBuf {
+    output.join(format!(".{name}.old"))
+}
+
+fn remove(folder: &Path) -> Result<(), TrainError> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(TrainError::io("remove", folder)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Lines of JSON that grow with the run: `metrics.jsonl`.
+#[derive(Debug)]
+pub struct MetricsLog {
+    path: PathBuf,
+    file: File,
+}
+
+impl MetricsLog {
+    /// Opens the log of a run. On resuming, lines of steps after `step` are dropped: they will be taken again.
+    ///
+    /// # Errors
+    /// [`TrainError::Io`].
+    pub fn open(output: &Path, step: usize) -> Result<Self, TrainError> {
+        let path = output.join("metrics.jsonl");
+        let kept: String = match fs::read_to_string(&path) {
+            Ok(text) if step > 0 => text
+                .lines()
+                .filter(|line| {
+                    let value: Option<serde_json::Value> = serde_json::from_str(line).ok();
+                    value.and_then(|value| value["step"].as_u64()).is_some_and(|taken| taken <= step as u64)
+                })
+                .flat_map(|line| [line, "\n"])
+                .collect(),
+            _ => String::new(),
+        };
+        fs::write(&path, kept).map_err(TrainError::io("write", &path))?;
+        let file = File::options().append(true).open(&path).map_err(TrainError::io("write", &path))?;
+        Ok(Self { path, file })
+    }
+
+    /// Appends a line.
+    ///
+    /// # Errors
+    /// [`TrainError::Io`].
+    pub fn write(&mut self, line: &serde_json::Value) -> Result<(), TrainError> {
+        writeln!(self.file, "{line}").map_err(TrainError::io("write", &self.path))
+    }
+}
