@@ -2,6 +2,12 @@
 
 use std::io;
 
+/// What [`ExportError::Unsupported`] lists.
+const SUPPORTED: &str = "Linear, Embedding, Conv2d, LayerNorm, matmul, ReLU, GELU, LeakyReLU, Sigmoid, \
+     Tanh, Softmax, LogSoftmax, elementwise arithmetic, comparisons and logic, powers, exp, log, sqrt, erf, sin, cos, \
+     rounding, clamp, mask_where, mask_fill, reshape, permute, swap_dims, expand, repeat, slice, cat, select, gather, \
+     casts, zeros, ones, full, and mean, sum, prod, max, min over dimensions";
+
 /// Why a module cannot be compiled, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -21,10 +27,7 @@ pub enum ExportError {
     #[error("capture: {0}")]
     Capture(String),
     /// An operation the compiler has no lowering for.
-    #[error(
-        "operation `{operation}` near parameter `{near}` has no lowering; supported are: {}",
-        crate::lower::SUPPORTED
-    )]
+    #[error("operation `{operation}` near parameter `{near}` has no lowering; supported are: {}", SUPPORTED)]
     Unsupported {
         /// The operation's name in Burn's intermediate representation.
         operation: String,

@@ -15,12 +15,6 @@ use crate::dims::Dim;
 use crate::error::ExportError;
 use crate::graph::{Binary, DType, Graph, Node, Op, Reduce, SliceRange, Unary, ValueId, Weight};
 
-/// What [`ExportError::Unsupported`] lists.
-pub(crate) const SUPPORTED: &str = "Linear, Embedding, Conv2d, LayerNorm, matmul, ReLU, GELU, LeakyReLU, Sigmoid, \
-     Tanh, Softmax, LogSoftmax, elementwise arithmetic, comparisons and logic, powers, exp, log, sqrt, erf, sin, cos, \
-     rounding, clamp, mask_where, mask_fill, reshape, permute, swap_dims, expand, repeat, slice, cat, select, gather, \
-     casts, zeros, ones, full, and mean, sum, prod, max, min over dimensions";
-
 /// Lowers one trace. Every node is named after nothing yet; [`crate::passes::names`] does that.
 pub(crate) fn lower(trace: &Trace) -> Result<Graph, ExportError> {
     let mut lowering = Lowering { trace, graph: Graph::default(), ids: HashMap::new(), near: "none".to_owned() };

@@ -2,7 +2,7 @@
 //! the same graph.
 
 mod emit;
-pub mod proto;
+mod proto;
 mod shape;
 mod write;
 

@@ -43,7 +43,7 @@ pub struct State {
     /// Measures of the validation rows after these steps, by variant.
     pub validation: BTreeMap<Variant, Metrics>,
     /// The best score of the run so far.
-    pub best: f64,
+    pub best: Option<f64>,
     /// The run, as checked and expanded.
     pub run: Run,
 }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use burn::tensor::Device;
 use clap::{Args, Parser, Subcommand};
 
-use crate::{Run, TrainError, finetune};
+use crate::{Run, Span, TrainError, finetune};
 
 /// Trains MBSD.
 #[derive(Debug, Parser)]
@@ -40,6 +40,9 @@ struct Finetune {
     /// Continue after the last finished epoch; starts if there is none.
     #[arg(long)]
     resume: bool,
+    /// End after so many epochs; --resume goes on.
+    #[arg(long, value_name = "EPOCHS")]
+    stop_after: Option<usize>,
 }
 
 /// Parses the arguments and runs the command: exit code 0 done, 1 failed, 2 usage.
@@ -66,7 +69,8 @@ pub fn main() -> ExitCode {
 fn run_finetune(arguments: &Finetune) -> Result<(), TrainError> {
     let device = device(&arguments.device)?;
     let run = Run::from_file(&arguments.config, &arguments.set)?;
-    finetune(&run, arguments.resume, &device)?;
+    let span = Span { resume: arguments.resume, stop_after: arguments.stop_after };
+    finetune(&run, span, &device)?;
     eprintln!("checkpoints: {0}/best, {0}/last", run.output.display());
     Ok(())
 }

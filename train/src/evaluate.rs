@@ -58,11 +58,11 @@ pub fn predict(
     let (plans, order) = evaluation_plan(rows, variant, batch_size, |row| assembler.length(row));
     let mut logits = vec![None; rows.len()];
     for (batch, places) in prefetch(assembler, plans).zip(order.chunks(batch_size)) {
-        let batch = batch?;
+        let mut batch = batch?;
         if batch.rows() == 0 {
             continue;
         }
-        let (text, image) = batch.inputs(device);
+        let (text, image) = batch.take_inputs(device);
         let outputs = model.head_outputs(model.encode(text, image).pooled);
         let [_, width] = outputs.dims();
         let values: Vec<f32> = outputs.into_data().iter::<f32>().collect();

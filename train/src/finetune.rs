@@ -27,14 +27,23 @@ use prepare::Prepared;
 /// Unusable rows that are named; the others are counted.
 const NAMED_BAD_ROWS: usize = 20;
 
-/// Trains as `run` says, on `device` without automatic differentiation, and leaves checkpoints in `run.output`. With
-/// `resume` it goes on after the last finished epoch, if there is one; a finished run returns at once.
+/// Where a session of a run starts and ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Span {
+    /// Continue after the last finished epoch, if there is one; a finished run returns at once.
+    pub resume: bool,
+    /// End after so many epochs of this session, to be resumed later.
+    pub stop_after: Option<usize>,
+}
+
+/// Trains as `run` says, on `device` (one without automatic differentiation), and leaves checkpoints in `run.output`.
+/// A run in several sessions ends with the same weights as one in a single session.
 ///
 /// # Errors
 /// See [`TrainError`].
-pub fn finetune(run: &Run, resume: bool, device: &Device) -> Result<State, TrainError> {
+pub fn finetune(run: &Run, span: Span, device: &Device) -> Result<State, TrainError> {
     fs::create_dir_all(&run.output).map_err(TrainError::io("create", &run.output))?;
-    let resumed = if resume { last(&run.output)? } else { None };
+    let resumed = if span.resume { last(&run.output)? } else { None };
     let state = resumed.as_deref().map(|folder| resumable(run, folder)).transpose()?;
     if let Some(state) = state.as_ref().filter(|state| state.epoch >= run.training.epochs) {
         eprintln!("{}: finished already", run.output.display());
@@ -52,7 +61,7 @@ pub fn finetune(run: &Run, resume: bool, device: &Device) -> Result<State, Train
         }
     }
     let mut session = Session::start(run, &data, device, resumed.as_deref().zip(state))?;
-    session.train()
+    session.train(span.stop_after)
 }
 
 /// Checks that a checkpoint belongs to this run.
@@ -127,8 +136,9 @@ impl<'a> Session<'a> {
         })
     }
 
-    fn train(&mut self) -> Result<State, TrainError> {
-        for epoch in self.state.epoch..self.run.training.epochs {
+    fn train(&mut self, stop_after: Option<usize>) -> Result<State, TrainError> {
+        let epochs = self.state.epoch..self.run.training.epochs;
+        for epoch in epochs.take(stop_after.unwrap_or(usize::MAX)) {
             self.epoch(epoch)?;
             let model = self.trainer.model().valid();
             let Self { progress, data, run, device, .. } = self;
@@ -140,9 +150,8 @@ impl<'a> Session<'a> {
             self.state.step = self.trainer.step;
             self.report()?;
             let score = self.state.validation[&Variant::Full].score();
-            let improved = score > self.state.best;
-            self.state.best = self.state.best.max(score);
-            if improved {
+            if self.state.best.is_none_or(|best| score > best) {
+                self.state.best = Some(score);
                 self.checkpoint(None).write(&self.run.output, BEST)?;
             }
             self.checkpoint(Some(&self.trainer.optimizer)).write(&self.run.output, LAST)?;
@@ -166,11 +175,11 @@ impl<'a> Session<'a> {
         let plans = epoch_plan(rows, settings.batch_size, augmentation, length, &mut random);
         let device = self.device.clone().autodiff();
         for batch in prefetch(&self.data.train, plans) {
-            let batch = batch?;
+            let mut batch = batch?;
             if batch.rows() == 0 {
                 continue;
             }
-            let (text, image) = batch.inputs(&device);
+            let (text, image) = batch.take_inputs(&device);
             let pooled = self.trainer.model().encode(text, image).pooled;
             let targets = batch.targets(self.run.task == Task::Match, &device);
             let loss = head_loss(self.trainer.model(), pooled, targets, settings.label_smoothing);
@@ -232,7 +241,7 @@ impl State {
             epoch: 0,
             step: 0,
             validation: Default::default(),
-            best: f64::NEG_INFINITY,
+            best: None,
             run: run.clone(),
         }
     }

@@ -17,5 +17,5 @@ pub mod run;
 pub mod trainer;
 
 pub use error::TrainError;
-pub use finetune::finetune;
+pub use finetune::{Span, finetune};
 pub use run::Run;

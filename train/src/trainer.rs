@@ -79,3 +79,33 @@ pub fn initialized(model: Mbsd) -> Mbsd {
     model.visit(&mut Touch);
     model
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+    use mbsd_net::Head;
+    use mbsd_spec::Config;
+
+    use super::*;
+    use crate::run::OptimizerSettings;
+
+    #[test]
+    fn a_loss_that_is_no_number_stops_with_the_batch_named() {
+        let config = Config { vocab_size: 8, hidden_size: 8, num_hidden_layers: 1, intermediate_size: 8, ..Config::base() };
+        let config = Config { num_attention_heads: 2, max_position_embeddings: 8, ..config };
+        let device = Device::flex().autodiff();
+        let model = initialized(Mbsd::init(&config, Head::Match, &device));
+        let optimizer = Optimizer::new(&OptimizerSettings::default(), &model);
+        let mut trainer = Trainer::new(model, optimizer, Schedule::new(1e-3, 0.1, 10), 6);
+        for (loss, what) in [(f32::NAN, "the loss"), (f32::INFINITY, "the loss")] {
+            let bias = trainer.model().classifier.bias.as_ref().unwrap().val();
+            let error = trainer.step(bias.sum() * loss, &["p1".to_owned(), "p2".to_owned()]).unwrap_err();
+            assert!(error.to_string().starts_with(&format!("{what} is not a finite number at step 7")), "{error}");
+            assert!(error.to_string().contains("p1, p2"), "{error}");
+        }
+        assert_eq!(trainer.step, 6);
+        let bias = trainer.model().classifier.bias.as_ref().unwrap().val();
+        trainer.step(bias.sum(), &[]).unwrap();
+        assert_eq!(trainer.step, 7);
+    }
+}

@@ -218,8 +218,7 @@ impl PairRun<'_> {
             }));
         }
         let mut logits = Vec::new();
-        if rows > 0 {
-            let width = sources.len() / rows;
+        if let Some(width) = sources.len().checked_div(rows) {
             let tensor = |data| {
                 Tensor::f32([rows, width], data)
                     .map_err(|error| JobError::Contract { graph: "encoder".to_owned(), reason: error.to_string() })

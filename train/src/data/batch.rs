@@ -166,25 +166,20 @@ impl HostBatch {
         self.labels.len()
     }
 
-    /// The model's inputs.
-    pub fn inputs(&self, device: &Device) -> (Option<TextInput>, Option<ImageInput>) {
-        let rows = self.rows();
-        let text = self.text.as_ref().map(|text| {
-            let tensor = |values: &[i64]| {
-                Tensor::from_data(TensorData::new(values.to_vec(), [rows, text.longest]), device)
-            };
+    /// The model's inputs, moved out of the batch.
+    pub fn take_inputs(&mut self, device: &Device) -> (Option<TextInput>, Option<ImageInput>) {
+        let (rows, side) = (self.rows(), self.side);
+        let text = self.text.take().map(|text| {
+            let tensor = |values| Tensor::from_data(TensorData::new(values, [rows, text.longest]), device);
             TextInput {
-                input_ids: tensor(&text.input_ids),
-                attention_mask: text.attention_mask.as_deref().map(tensor),
-                token_type_ids: Some(tensor(&text.token_type_ids)),
+                input_ids: tensor(text.input_ids),
+                attention_mask: text.attention_mask.map(tensor),
+                token_type_ids: Some(tensor(text.token_type_ids)),
             }
         });
-        let image = self.pixels.as_ref().map(|pixels| ImageInput {
-            pixel_values: Tensor::from_data(TensorData::new(pixels.clone(), [rows, 3, self.side, self.side]), device),
-            present: self
-                .present
-                .as_ref()
-                .map(|present| Tensor::from_data(TensorData::new(present.clone(), [rows]), device)),
+        let image = self.pixels.take().map(|pixels| ImageInput {
+            pixel_values: Tensor::from_data(TensorData::new(pixels, [rows, 3, side, side]), device),
+            present: self.present.take().map(|present| Tensor::from_data(TensorData::new(present, [rows]), device)),
         });
         (text, image)
     }

@@ -144,3 +144,32 @@ fn a_damaged_row_group_costs_its_own_rows() {
     let error = Products::open(&path, &ProductOptions::default()).unwrap_err().to_string();
     assert!(error.contains("not a Parquet file, or cut short"), "{error}");
 }
+
+#[test]
+fn a_file_with_any_byte_changed_is_read_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let texts: Vec<String> = (0..200).map(|i| format!("title {i} {}", "x".repeat(i % 17))).collect();
+    let texts: Vec<Option<&str>> = texts.iter().map(|text| Some(text.as_str())).collect();
+    let bytes: ArrayRef = Arc::new(BinaryArray::from_opt_vec(vec![Some(b"\xff\xd8\xff"); 200]));
+    let lists = ListArray::from_iter_primitive::<Int32Type, _, _>((0..200).map(|i| Some(vec![Some(i); 3])));
+    let columns =
+        vec![("id", strings(&texts)), ("title", strings(&texts)), ("image", bytes), ("sizes", Arc::new(lists) as ArrayRef)];
+    let path = write(folder.path(), columns, 100);
+    let sound = std::fs::read(&path).unwrap();
+    let mut state = 1u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    for _ in 0..1500 {
+        let mut changed = sound.clone();
+        for _ in 0..=random(3) {
+            let position = random(changed.len());
+            changed[position] = random(256) as u8;
+        }
+        std::fs::write(&path, &changed).unwrap();
+        if let Ok(products) = Products::open(&path, &ProductOptions::default()) {
+            assert!(products.take(1000).count() <= 1000);
+        }
+    }
+}

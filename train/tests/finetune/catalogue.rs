@@ -1,0 +1,76 @@
+//! Products whose colour is only to be seen and whose material is only to be read.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use mbsd_train::Run;
+
+const COLOURS: [(&str, [u8; 3]); 3] = [("red", [200, 30, 30]), ("green", [30, 180, 40]), ("blue", [30, 40, 200])];
+const MATERIALS: [&str; 2] = ["cotton", "wool"];
+const KINDS: [&str; 4] = ["shirt", "scarf", "hat", "coat"];
+
+pub(crate) struct Catalogue {
+    pub(crate) folder: tempfile::TempDir,
+}
+
+impl Catalogue {
+    /// Writes `train.jsonl`, `validation.jsonl` and `tags.txt`.
+    pub(crate) fn new(train: usize, validation: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, rows) in [("train", train), ("validation", validation)] {
+            let lines: String = (0..rows).map(|row| product(folder.path(), name, row)).collect();
+            std::fs::write(folder.path().join(format!("{name}.jsonl")), lines).unwrap();
+        }
+        let tags = "Colour:red\nColour:green\nColour:blue\nMaterial:cotton\nMaterial:wool\n";
+        std::fs::write(folder.path().join("tags.txt"), tags).unwrap();
+        Self { folder }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A run over the catalogue: one layer of 32.
+    pub(crate) fn run(&self, task: &str, output: &str, changes: &[&str]) -> Run {
+        let changes: Vec<String> = changes.iter().map(|&change| change.to_owned()).collect();
+        Run::from_toml(&self.toml(task, output), "run.toml", &changes).unwrap()
+    }
+
+    pub(crate) fn toml(&self, task: &str, output: &str) -> String {
+        let folder = self.folder.path().display();
+        let table = match task {
+            "match" => format!(
+                "[match]\ntags = '{folder}/tags.txt'\nattributes = {{ Colour = 'colour', Material = 'material' }}\nredact_tags = false"
+            ),
+            _ => "[classification]\nlabel_column = 'colour'".to_owned(),
+        };
+        format!(
+            "task = '{task}'\noutput = '{folder}/{output}'\nseed = 5\n\
+             [model]\nimage_size = 32\npatch_size = 16\nhidden_size = 32\nnum_hidden_layers = 1\n\
+             num_attention_heads = 2\nintermediate_size = 64\nmax_position_embeddings = 16\n\
+             [tokenizer]\nvocab_size = 200\n\
+             [data]\ntrain = '{folder}/train.jsonl'\nvalidation = '{folder}/validation.jsonl'\n{table}\n\
+             [optimizer]\nname = 'adamw'\nlearning_rate = 3e-3\n\
+             [training]\nepochs = 2\nbatch_size = 16\nlog_every = 5\n"
+        )
+    }
+}
+
+fn product(folder: &Path, split: &str, row: usize) -> String {
+    let (colour, rgb) = COLOURS[row % 3];
+    let (material, kind) = (MATERIALS[(row / 3) % 2], KINDS[(row / 6) % 4]);
+    let file = format!("{split}-{row}.png");
+    let shade = (row % 7) as u8 * 5;
+    let image = image::RgbImage::from_fn(20, 24, |x, y| {
+        let inside = (4..16).contains(&x) && (4..20).contains(&y);
+        image::Rgb(if inside { rgb.map(|v| v.saturating_add(shade)) } else { [255; 3] })
+    });
+    image.save(folder.join(&file)).unwrap();
+    let mut line = String::new();
+    writeln!(
+        line,
+        r#"{{"id": "{split}{row}", "title": "{material} {kind}", "image": "{file}", "colour": "{colour}", "material": "{material}"}}"#
+    )
+    .unwrap();
+    line
+}
