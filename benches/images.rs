@@ -53,9 +53,13 @@ fn preprocessing(criterion: &mut Criterion) {
         let bytes = encoded(size, ImageFormat::Png);
         let image = decode(&bytes).expect("a sound picture");
         group.throughput(pixels(size));
-        group.bench_with_input(BenchmarkId::from_parameter(format!("{}x{}", size.0, size.1)), &image, |bencher, image| {
-            bencher.iter(|| preprocessor.pixels(black_box(image)));
-        });
+        group.bench_with_input(
+            BenchmarkId::from_parameter(format!("{}x{}", size.0, size.1)),
+            &image,
+            |bencher, image| {
+                bencher.iter(|| preprocessor.pixels(black_box(image)));
+            },
+        );
     }
     group.finish();
 }

@@ -11,7 +11,8 @@ use mbsd_spec::config::MAX_TEXT_TOKENS;
 /// Entries of the vocabulary; enough that words are found whole, in pieces and not at all.
 const VOCABULARY: usize = 2000;
 
-const ENGLISH: &str = "Women's long sleeve half-high collar knitted dress, slim fit, autumn & winter 2026, wine red (M-XXL)";
+const ENGLISH: &str =
+    "Women's long sleeve half-high collar knitted dress, slim fit, autumn & winter 2026, wine red (M-XXL)";
 const CHINESE: &str = "秋冬新款半高领修身打底针织连衣裙女中长款过膝内搭长袖毛衣裙 酒红色 均码";
 
 fn tokenizer() -> Tokenizer {

@@ -68,9 +68,9 @@ pub fn export(request: &ExportRequest) -> anyhow::Result<ExportReport> {
         .with_context(|| format!("no usable configuration at {}, give one with --config", config_path.display()))?;
     let tokenizer = find(request.tokenizer.as_ref(), &folder, &[names::TOKENIZER, "vocab.txt"])
         .map(|path| {
-            let tokenizer = Tokenizer::from_file(&path).with_context(|| format!("tokenizer {}", path.display()))?;
-            tokenizer.check_fits(&config)?;
-            anyhow::Ok(tokenizer)
+            Tokenizer::from_file(&path)
+                .and_then(|tokenizer| tokenizer.check_fits(&config).map(|()| tokenizer))
+                .with_context(|| format!("tokenizer {}", path.display()))
         })
         .transpose()?;
     let writer = BundleWriter::create(&request.out)?;

@@ -8,7 +8,6 @@ use mbsd_runtime::engine::{self, EngineKind, EngineOptions};
 use mbsd_spec::Task;
 use mbsd_tests::binaries::{program, run, succeed};
 use mbsd_tests::bundles::SmallBundle;
-use mbsd_tests::engines;
 
 use crate::job::{Job, refused};
 
@@ -39,7 +38,7 @@ fn a_wrong_engine_library_is_named_and_nothing_is_computed() {
 
 #[test]
 fn a_gpu_engine_where_there_is_none_names_what_is_missing() {
-    let options = EngineOptions { onnxruntime: engines::library() };
+    let options = EngineOptions::default();
     for (kind, provider) in [
         (EngineKind::OrtCuda, "libonnxruntime_providers_cuda.so"),
         (EngineKind::OrtTensorrt, "libonnxruntime_providers_tensorrt.so"),
@@ -72,7 +71,8 @@ fn a_bundle_for_another_task_is_refused() {
         command.arg("--pairs").arg(&pairs);
         command
     };
-    let task = |found: Task, needed: Task| format!("the bundle is for the task `{found}`; this needs one for `{needed}`");
+    let task =
+        |found: Task, needed: Task| format!("the bundle is for the task `{found}`; this needs one for `{needed}`");
 
     bundle(Task::Match);
     job.refused(&mut command("classify"), &[&task(Task::Match, Task::Classification)]);
@@ -165,7 +165,8 @@ fn wrong_usage_exits_2() {
     for probability in ["1.5", "-0.1", "NaN", "half"] {
         let mut command = program("mbsd");
         let threshold = format!("--threshold={probability}");
-        command.args(["tag", "--bundle", "b", "--input", "i.csv", "--tags", "t.txt", "--output", "o.jsonl", &threshold]);
+        command
+            .args(["tag", "--bundle", "b", "--input", "i.csv", "--tags", "t.txt", "--output", "o.jsonl", &threshold]);
         let (code, _, stderr) = run(&mut command);
         assert_eq!(code, 2, "{probability}: {stderr}");
         assert!(stderr.contains("must be a number from 0 to 1"), "{stderr}");

@@ -75,7 +75,11 @@ impl Format {
 fn jsonl(rows: &[Row]) -> Vec<u8> {
     let mut out = Vec::new();
     for row in rows {
-        let fields = [("id", row.id.as_deref()), ("title", row.title.as_deref()), ("image", row.image.path().map(str::as_bytes))];
+        let fields = [
+            ("id", row.id.as_deref()),
+            ("title", row.title.as_deref()),
+            ("image", row.image.path().map(str::as_bytes)),
+        ];
         for (position, (name, value)) in fields.into_iter().enumerate() {
             out.push(if position == 0 { b'{' } else { b',' });
             out.extend_from_slice(format!("\"{name}\":").as_bytes());
@@ -93,7 +97,8 @@ fn csv(rows: &[Row]) -> Vec<u8> {
     let mut out = b"id,title,image\n".to_vec();
     for row in rows {
         let field = |value: Option<&[u8]>| value.map(quoted).unwrap_or_default();
-        let fields = [field(row.id.as_deref()), field(row.title.as_deref()), field(row.image.path().map(str::as_bytes))];
+        let fields =
+            [field(row.id.as_deref()), field(row.title.as_deref()), field(row.image.path().map(str::as_bytes))];
         out.extend_from_slice(&fields.join(&b','));
         out.push(b'\n');
     }

@@ -9,16 +9,18 @@ use std::sync::OnceLock;
 /// # Panics
 /// If the workspace's programs cannot be built.
 pub fn program(name: &str) -> Command {
-    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    // A failure is kept too: a build that cannot succeed is not tried again by every test.
+    static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| {
         let status = Command::new(env!("CARGO"))
             .args(["build", "--quiet", "--workspace", "--bins"])
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .status();
-        assert!(status.is_ok_and(|s| s.success()), "`cargo build --workspace --bins` failed");
         let test = std::env::current_exe().expect("a test knows its own path");
-        test.ancestors().nth(2).expect("a test lies in target/PROFILE/deps").to_owned()
+        let folder = test.ancestors().nth(2).expect("a test lies in target/PROFILE/deps");
+        status.is_ok_and(|status| status.success()).then(|| folder.to_owned())
     });
+    let folder = folder.as_ref().expect("`cargo build --workspace --bins` succeeds");
     Command::new(folder.join(name))
 }
 

@@ -57,7 +57,9 @@ impl SmallBundle {
         static ALIGNMENT: OnceLock<SmallBundle> = OnceLock::new();
         match task {
             Task::Match => MATCH.get_or_init(|| Self::export(Head::Match)),
-            Task::Classification => CLASSIFICATION.get_or_init(|| Self::export(Head::Classification { classes: CLASSES })),
+            Task::Classification => {
+                CLASSIFICATION.get_or_init(|| Self::export(Head::Classification { classes: CLASSES }))
+            }
             Task::Alignment => ALIGNMENT.get_or_init(|| Self::export(Head::Alignment)),
         }
     }

@@ -62,7 +62,9 @@ pub enum TrainError {
         reason: String,
     },
     /// The loss or a gradient is not a finite number.
-    #[error("{what} is not a finite number at step {step}; the batch holds the products {products}. Try a lower optimizer.learning_rate, or clip_norm")]
+    #[error(
+        "{what} is not a finite number at step {step}; the batch holds the products {products}. Try a lower optimizer.learning_rate, or clip_norm"
+    )]
     Diverged {
         /// The loss or the gradient.
         what: &'static str,

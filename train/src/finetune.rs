@@ -7,7 +7,7 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::Device;
-use mbsd_net::{Mbsd, load, load_encoder, weights};
+use mbsd_net::{Mbsd, STANDARD_DEVIATION, load, load_encoder, weights};
 use mbsd_spec::{Task, Variant};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -21,8 +21,8 @@ use crate::optim::{Optimizer, Schedule};
 use crate::progress::Progress;
 use crate::trainer::{Trainer, initialized};
 use crate::{Run, TrainError};
-pub(crate) use prepare::labelled;
 use prepare::Prepared;
+pub(crate) use prepare::labelled;
 
 /// Unusable rows that are named; the others are counted.
 const NAMED_BAD_ROWS: usize = 20;
@@ -101,7 +101,8 @@ impl<'a> Session<'a> {
         let model = match &resumed {
             Some((folder, _)) => load(folder, &data.config, Some(run.task), &training)?.0,
             None => {
-                let model = initialized(Mbsd::init(&data.config, data.head, &training));
+                let deviation = run.model.initializer_range.unwrap_or(STANDARD_DEVIATION);
+                let model = initialized(Mbsd::init_with(&data.config, data.head, deviation, &training));
                 match &run.model.weights {
                     Some(path) => start_from(model, path)?,
                     None => model,
@@ -142,9 +143,8 @@ impl<'a> Session<'a> {
             self.epoch(epoch)?;
             let model = self.trainer.model().valid();
             let Self { progress, data, run, device, .. } = self;
-            let measured = progress.pause(|| {
-                evaluate(&model, &data.validation, &data.validation_rows, run.training.batch_size, device)
-            });
+            let measured = progress
+                .pause(|| evaluate(&model, &data.validation, &data.validation_rows, run.training.batch_size, device));
             self.state.validation = measured?;
             self.state.epoch = epoch + 1;
             self.state.step = self.trainer.step;
@@ -236,14 +236,7 @@ impl<'a> Session<'a> {
 
 impl State {
     fn new(run: &Run) -> Self {
-        Self {
-            task: run.task,
-            epoch: 0,
-            step: 0,
-            validation: Default::default(),
-            best: None,
-            run: run.clone(),
-        }
+        Self { task: run.task, epoch: 0, step: 0, validation: Default::default(), best: None, run: run.clone() }
     }
 }
 

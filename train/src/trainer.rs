@@ -91,7 +91,8 @@ mod tests {
 
     #[test]
     fn a_loss_that_is_no_number_stops_with_the_batch_named() {
-        let config = Config { vocab_size: 8, hidden_size: 8, num_hidden_layers: 1, intermediate_size: 8, ..Config::base() };
+        let config =
+            Config { vocab_size: 8, hidden_size: 8, num_hidden_layers: 1, intermediate_size: 8, ..Config::base() };
         let config = Config { num_attention_heads: 2, max_position_embeddings: 8, ..config };
         let device = Device::flex().autodiff();
         let model = initialized(Mbsd::init(&config, Head::Match, &device));

@@ -18,13 +18,13 @@ use anyhow::{Context as _, Result};
 use jpeg_encoder::{ColorType, Encoder};
 use serde_json::{Map, Value as Json};
 
-use attributes::{ATTRIBUTES, Attribute, BRAND, COLOUR, MATERIAL, PATTERN, SEASON, SLEEVE, TYPE};
+use attributes::{ATTRIBUTES, Attribute, COLOUR, MATERIAL, PATTERN, SEASON, SLEEVE, TYPE};
 use picture::{Looks, SIDE};
 use random::Random;
 
 /// Types that have sleeves and types that are woven, by their place in [`TYPE`].
-const SLEEVED: [usize; 3] = [0, 1, 2];
-const WOVEN: [usize; 7] = [0, 1, 2, 3, 4, 5, 6];
+const SLEEVED: [usize; 2] = [0, 1];
+const WOVEN: [usize; 5] = [0, 1, 2, 3, 4];
 
 /// One product.
 #[derive(Debug, Clone)]
@@ -45,26 +45,18 @@ impl Product {
         let mut random = Random::new(seed, number as u64);
         let mut value = |attribute: &Attribute| random.below(attribute.values.len());
         let (kind, colour, pattern) = (value(&TYPE), value(&COLOUR), value(&PATTERN));
-        let (sleeve, material) = (value(&SLEEVE), value(&MATERIAL));
-        let (season, brand) = (value(&SEASON), value(&BRAND));
+        let (sleeve, material, season) = (value(&SLEEVE), value(&MATERIAL), value(&SEASON));
         let sleeve = SLEEVED.contains(&kind).then_some(sleeve);
         let material = WOVEN.contains(&kind).then_some(material);
 
         let pixels = picture::draw(Looks { kind, colour, pattern, sleeve }, &mut random);
         let mut image = Vec::new();
         Encoder::new(&mut image, 90).encode(&pixels, SIDE, SIDE, ColorType::Rgb).context("cannot encode a picture")?;
-        let title = title::write(
-            title::Said {
-                brand: &BRAND.values[brand],
-                season: &SEASON.values[season],
-                material: material.map(|m| &MATERIAL.values[m]),
-                kind: &TYPE.values[kind],
-            },
-            &mut random,
-        );
-        let values = [Some(colour), Some(pattern), sleeve, material, Some(season), Some(brand), Some(kind)];
-        let attributes =
+        let values = [Some(colour), Some(pattern), sleeve, material, Some(season), Some(kind)];
+        let attributes: Vec<_> =
             ATTRIBUTES.into_iter().zip(values).filter_map(|(attribute, value)| Some((attribute, value?))).collect();
+        let said: Vec<_> = attributes.iter().map(|&(a, v)| &a.values[v]).filter(|v| v.words.is_some()).collect();
+        let title = title::write(&said, &mut random);
         Ok(Self { id: format!("p{number:05}"), title: Some(title), image: Some(image), attributes })
     }
 
@@ -224,9 +216,8 @@ mod tests {
             let product = Product::make(1, number).unwrap();
             let title = product.title.as_deref().unwrap();
             for &(attribute, value) in &product.attributes {
-                let names = |value: &attributes::Value| {
-                    value.english.iter().chain(value.chinese).any(|word| title.contains(word))
-                };
+                let names =
+                    |value: &attributes::Value| value.words.into_iter().flatten().any(|word| title.contains(word));
                 match attribute.evidence {
                     Evidence::Seen => {
                         for value in attribute.values {
@@ -253,7 +244,7 @@ mod tests {
         pictures.extend((1..COLOUR.values.len()).map(|colour| draw(Looks { colour, ..looks })));
         pictures.extend((1..PATTERN.values.len()).map(|pattern| draw(Looks { pattern, ..looks })));
         pictures.push(draw(Looks { sleeve: Some(1), ..looks }));
-        pictures.extend((3..TYPE.values.len()).map(|kind| draw(Looks { kind, sleeve: None, ..looks })));
+        pictures.extend((2..TYPE.values.len()).map(|kind| draw(Looks { kind, sleeve: None, ..looks })));
         for (i, a) in pictures.iter().enumerate() {
             for b in &pictures[..i] {
                 let difference: u32 = a.iter().zip(b).map(|(&a, &b)| u32::from(a.abs_diff(b))).sum();
@@ -283,5 +274,13 @@ mod tests {
             assert!(tag.starts_with(&format!("{}:", attribute.name)));
             assert_eq!(tags.contains(&tag), row["label"] == 1, "{tag}");
         }
+    }
+}
+#[cfg(test)]
+mod dump {
+    #[test]
+    fn dump() {
+        let _ = std::fs::remove_dir_all("/tmp/x1/c");
+        super::write(std::path::Path::new("/tmp/x1/c"), 7, super::Sizes { train: 3000, validation: 200, held_out: 300 }).unwrap();
     }
 }

@@ -3,6 +3,7 @@
 //! Text is read as bytes and checked row by row: Arrow's own check would refuse a whole batch for one bad title. Row
 //! groups are read one by one, so that a damaged one costs only its own rows.
 
+mod guard;
 mod value;
 
 use std::fs::File;
@@ -30,10 +31,13 @@ const BATCH_ROWS: usize = 64;
 /// Opens a file and reads its footer.
 pub(crate) fn open(path: &Path, selection: &Selection) -> Result<Table, ReadError> {
     let file = File::open(path).map_err(ReadError::io(path))?;
-    let broken = |error: ParquetError| {
+    guard::catch(|| open_file(path, file, selection)).map_err(|error| {
         ReadError::broken(path, format!("not a Parquet file, or cut short: {error}; write or fetch it again"))
-    };
-    let metadata = ParquetMetaDataReader::new().parse_and_finish(&file).map_err(broken)?;
+    })
+}
+
+fn open_file(path: &Path, file: File, selection: &Selection) -> Result<Table, ParquetError> {
+    let metadata = ParquetMetaDataReader::new().parse_and_finish(&file)?;
     let schema = metadata.file_metadata().schema_descr();
     let fields = schema.root_schema().get_fields();
     let names = fields.iter().map(|field| field.name().to_owned()).collect();
@@ -55,14 +59,22 @@ pub(crate) fn open(path: &Path, selection: &Selection) -> Result<Table, ReadErro
         readings.push(reading);
         roots.push(root);
     }
-    let len = metadata.file_metadata().num_rows().try_into().ok();
-    let groups: Vec<u64> = metadata.row_groups().iter().map(|group| group.num_rows().max(0) as u64).collect();
-    let metadata = text_as_bytes(metadata).map_err(broken)?;
+    let (len, groups) = row_counts(&metadata)
+        .ok_or_else(|| ParquetError::General("its row counts contradict each other".to_owned()))?;
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let metadata = ArrowReaderMetadata::try_new(Arc::new(metadata), options).map_err(broken)?;
+    let metadata = ArrowReaderMetadata::try_new(Arc::new(text_as_bytes(metadata)?), options)?;
     let mask = ProjectionMask::roots(metadata.parquet_schema(), roots);
     let rows = ParquetRows { file, metadata, mask, readings, groups, next_group: 0, group: None, batch: None, row: 0 };
-    Ok(Table { path: path.to_owned(), columns, names, len, rows: Box::new(rows) })
+    Ok(Table { path: path.to_owned(), columns, names, len: Some(len), rows: Box::new(rows) })
+}
+
+/// Rows of the file and of each of its row groups, if they agree.
+fn row_counts(metadata: &ParquetMetaData) -> Option<(u64, Vec<u64>)> {
+    let len = u64::try_from(metadata.file_metadata().num_rows()).ok()?;
+    let groups: Vec<u64> =
+        metadata.row_groups().iter().map(|group| u64::try_from(group.num_rows()).ok()).collect::<Option<_>>()?;
+    let sum = groups.iter().try_fold(0u64, |sum, rows| sum.checked_add(*rows))?;
+    (sum == len).then_some((len, groups))
 }
 
 struct ParquetRows {
@@ -116,13 +128,14 @@ impl Rows for ParquetRows {
                 self.next_group += 1;
                 continue;
             };
-            match group.reader.as_mut().and_then(Iterator::next) {
-                Some(Ok(batch)) => self.batch = Some((batch, 0)),
-                Some(Err(error)) => {
+            let next = group.reader.as_mut().map(|reader| guard::catch(|| Ok(reader.next().transpose()?)));
+            match next.unwrap_or(Ok(None)) {
+                Ok(Some(batch)) => self.batch = Some((batch, 0)),
+                Err(error) => {
                     group.damage = error.to_string();
                     group.reader = None;
                 }
-                None if group.left > 0 => {
+                Ok(None) if group.left > 0 => {
                     group.left -= 1;
                     self.row += 1;
                     let part = self.next_group;
@@ -130,7 +143,7 @@ impl Rows for ParquetRows {
                     let message = format!("row group {part} of the file is damaged: {damage}");
                     return Some(Err(BadRow::unreadable(self.row, codes::UNREADABLE_ROW, message)));
                 }
-                None => self.group = None,
+                Ok(None) => self.group = None,
             }
         }
     }
@@ -138,11 +151,13 @@ impl Rows for ParquetRows {
 
 impl ParquetRows {
     fn open_group(&self, group: usize) -> Result<ParquetRecordBatchReader, ParquetError> {
-        ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.try_clone()?, self.metadata.clone())
-            .with_row_groups(vec![group])
-            .with_projection(self.mask.clone())
-            .with_batch_size(BATCH_ROWS)
-            .build()
+        guard::catch(|| {
+            ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.try_clone()?, self.metadata.clone())
+                .with_row_groups(vec![group])
+                .with_projection(self.mask.clone())
+                .with_batch_size(BATCH_ROWS)
+                .build()
+        })
     }
 }
 

@@ -2,11 +2,11 @@
 
 use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, LayerNorm, LayerNormConfig, Linear};
+use burn::tensor::Tensor;
 use burn::tensor::activation::{gelu, softmax};
-use burn::tensor::{Device, Tensor};
 use mbsd_spec::Config;
 
-use crate::initial;
+use crate::initial::Initial;
 
 /// `[batch, tokens, inputs]` through a linear map.
 ///
@@ -41,14 +41,14 @@ pub struct Attention {
 }
 
 impl Attention {
-    fn init(config: &Config, device: &Device) -> Self {
-        let projection = || initial::linear(config.hidden_size, config.hidden_size, device);
+    fn init(config: &Config, initial: Initial) -> Self {
+        let projection = || initial.linear(config.hidden_size, config.hidden_size);
         Self {
             query: projection(),
             key: projection(),
             value: projection(),
             output: projection(),
-            norm: LayerNormConfig::new(config.hidden_size).with_epsilon(config.layer_norm_eps).init(device),
+            norm: LayerNormConfig::new(config.hidden_size).with_epsilon(config.layer_norm_eps).init(initial.device),
             probability_dropout: DropoutConfig::new(config.attention_probs_dropout_prob).init(),
             dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
             heads: config.num_attention_heads,
@@ -89,12 +89,12 @@ pub struct Layer {
 }
 
 impl Layer {
-    fn init(config: &Config, device: &Device) -> Self {
+    fn init(config: &Config, initial: Initial) -> Self {
         Self {
-            attention: Attention::init(config, device),
-            intermediate: initial::linear(config.hidden_size, config.intermediate_size, device),
-            output: initial::linear(config.intermediate_size, config.hidden_size, device),
-            norm: LayerNormConfig::new(config.hidden_size).with_epsilon(config.layer_norm_eps).init(device),
+            attention: Attention::init(config, initial),
+            intermediate: initial.linear(config.hidden_size, config.intermediate_size),
+            output: initial.linear(config.intermediate_size, config.hidden_size),
+            norm: LayerNormConfig::new(config.hidden_size).with_epsilon(config.layer_norm_eps).init(initial.device),
             dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
         }
     }
@@ -116,8 +116,8 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    pub(crate) fn init(config: &Config, device: &Device) -> Self {
-        Self { layer: (0..config.num_hidden_layers).map(|_| Layer::init(config, device)).collect() }
+    pub(crate) fn init(config: &Config, initial: Initial) -> Self {
+        Self { layer: (0..config.num_hidden_layers).map(|_| Layer::init(config, initial)).collect() }
     }
 
     /// `[batch, tokens, hidden]` to the same; for `mask` see [`Layer::forward`].

@@ -3,13 +3,13 @@
 use burn::module::{Module, Param};
 use burn::nn::conv::Conv2d;
 use burn::nn::{Dropout, DropoutConfig, LayerNorm, LayerNormConfig};
+use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 use burn::tensor::module::linear;
-use burn::tensor::{Device, Tensor};
 use mbsd_spec::Config;
 use mbsd_spec::config::CONV_LAYER_NORM_EPS;
 
-use crate::initial;
+use crate::initial::Initial;
 
 /// A batch of preprocessed images.
 #[derive(Debug, Clone)]
@@ -76,30 +76,25 @@ pub struct ImageEmbeddings {
 }
 
 impl ImageEmbeddings {
-    pub(crate) fn init(config: &Config, device: &Device) -> Self {
+    pub(crate) fn init(config: &Config, initial: Initial) -> Self {
         let last = match config.patch_size {
             16 => 1,
             _ => 2,
         };
-        let stages = [
-            (config.num_channels, 64, 4),
-            (64, 192, 2),
-            (192, 384, 2),
-            (384, config.hidden_size, last),
-        ];
+        let stages = [(config.num_channels, 64, 4), (64, 192, 2), (192, 384, 2), (384, config.hidden_size, last)];
         let patchify = stages
             .iter()
             .enumerate()
             .map(|(index, &(inputs, outputs, size))| PatchifyStage {
-                convolution: initial::convolution([inputs, outputs], size, device),
+                convolution: initial.convolution([inputs, outputs], size),
                 norm: (index + 1 < stages.len())
-                    .then(|| LayerNormConfig::new(outputs).with_epsilon(CONV_LAYER_NORM_EPS).init(device)),
+                    .then(|| LayerNormConfig::new(outputs).with_epsilon(CONV_LAYER_NORM_EPS).init(initial.device)),
             })
             .collect();
         Self {
             patchify,
-            cls: initial::zeros([1, 1, config.hidden_size], device),
-            position: initial::zeros([1, config.patches(), config.hidden_size], device),
+            cls: initial.zeros([1, 1, config.hidden_size]),
+            position: initial.zeros([1, config.patches(), config.hidden_size]),
             dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
         }
     }

@@ -12,6 +12,7 @@ pub mod text;
 pub mod weights;
 
 pub use image::ImageInput;
+pub use initial::STANDARD_DEVIATION;
 pub use model::{Encoded, Head, Mbsd};
 pub use text::TextInput;
 pub use weights::{WeightsError, WeightsReport, load, load_encoder, save};

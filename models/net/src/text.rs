@@ -2,11 +2,11 @@
 
 use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, Embedding, LayerNorm, LayerNormConfig};
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Int, Tensor, s};
 use mbsd_spec::Config;
 use mbsd_spec::config::SEGMENTS;
 
-use crate::initial;
+use crate::initial::Initial;
 
 /// A batch of tokenized rows.
 #[derive(Debug, Clone)]
@@ -34,12 +34,12 @@ pub struct TextEmbeddings {
 }
 
 impl TextEmbeddings {
-    pub(crate) fn init(config: &Config, device: &Device) -> Self {
+    pub(crate) fn init(config: &Config, initial: Initial) -> Self {
         Self {
-            word: initial::embedding(config.vocab_size, config.hidden_size, device),
-            position: initial::embedding(config.max_position_embeddings, config.hidden_size, device),
-            segment: initial::embedding(SEGMENTS, config.hidden_size, device),
-            norm: LayerNormConfig::new(config.hidden_size).with_epsilon(config.layer_norm_eps).init(device),
+            word: initial.embedding(config.vocab_size, config.hidden_size),
+            position: initial.embedding(config.max_position_embeddings, config.hidden_size),
+            segment: initial.embedding(SEGMENTS, config.hidden_size),
+            norm: LayerNormConfig::new(config.hidden_size).with_epsilon(config.layer_norm_eps).init(initial.device),
             dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
         }
     }
@@ -49,7 +49,7 @@ impl TextEmbeddings {
         let [_, text] = input_ids.dims();
         // Zeros of the ids' own integer width: ids made here would have the device's.
         let token_type_ids = token_type_ids.unwrap_or_else(|| input_ids.zeros_like());
-        let positions = self.position.weight.val().slice([0..text]).unsqueeze::<3>();
+        let positions = self.position.weight.val().slice(s![0..text]).unsqueeze::<3>();
         let sum = self.word.forward(input_ids) + self.segment.forward(token_type_ids) + positions;
         self.dropout.forward(self.norm.forward(sum))
     }

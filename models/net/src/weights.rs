@@ -47,7 +47,9 @@ pub enum WeightsError {
         reason: String,
     },
     /// A tensor has a shape that the configuration does not give it.
-    #[error("weight `{name}` has shape {found:?}, the configuration asks for {expected:?}: use the config.json that belongs to these weights")]
+    #[error(
+        "weight `{name}` has shape {found:?}, the configuration asks for {expected:?}: use the config.json that belongs to these weights"
+    )]
     Shape {
         /// The tensor's name in the file.
         name: String,

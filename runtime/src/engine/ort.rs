@@ -10,7 +10,7 @@ use ::ort::environment::Environment;
 use ::ort::ep::{self, ArbitrarilyConfigurableExecutionProvider, ExecutionProvider, ExecutionProviderDispatch};
 use ::ort::memory::MemoryInfo;
 use ::ort::session::builder::{AutoDevicePolicy, SessionBuilder};
-use ::ort::session::{Session as OrtSession, SessionInputValue, SessionOutputs};
+use ::ort::session::{IoBinding, Session as OrtSession, SessionInputValue, SessionOutputs};
 use ::ort::value::{DynValue, Outlet, Tensor as OrtTensor, TensorElementType, TensorRef, ValueType};
 use mbsd_spec::bundle::{DimSpec, TensorSpec};
 use mbsd_spec::{NamedTensors, Tensor};
@@ -38,8 +38,8 @@ enum ProviderError {
         library.display()
     )]
     NotBuilt { library: PathBuf, version: String, provider: &'static str, file: &'static str, needs: &'static str },
-    #[error("{provider} does not start; it needs {file} beside {}, and {needs}", library.display())]
-    Register { library: PathBuf, provider: &'static str, file: &'static str, needs: &'static str, source: ::ort::Error },
+    #[error("{provider} does not start{}; it needs {file} beside {}, and {needs}", missing(reason), library.display())]
+    Register { library: PathBuf, provider: &'static str, file: &'static str, needs: &'static str, reason: String },
 }
 
 impl OrtEngine {
@@ -93,7 +93,8 @@ impl OrtEngine {
             return Err(ProviderError::NotBuilt { library, version, provider: name, file, needs }.into());
         }
         builder.with_execution_providers([provider.into().error_on_failure()]).map_err(|error| {
-            ProviderError::Register { library, provider: name, file, needs, source: error.into() }.into()
+            ProviderError::Register { library, provider: name, file, needs, reason: error.message().trim().to_owned() }
+                .into()
         })
     }
 
@@ -129,6 +130,16 @@ impl OrtEngine {
                 error.into()
             }
         })
+    }
+}
+
+/// `: libcublasLt.so.13 is missing`, where that is what the loader says; else all that it says.
+fn missing(reason: &str) -> String {
+    let absent =
+        reason.split_once(": cannot open shared object file").and_then(|(before, _)| before.rsplit(' ').next());
+    match absent {
+        Some(file) => format!(": {file} is missing"),
+        None => format!(" ({reason})"),
     }
 }
 
@@ -224,14 +235,14 @@ impl Session for OrtWorker {
         let bind = self.options.io_binding;
         let (session, specs, outputs) = (&mut self.session, &self.inputs, &self.outputs);
         guard::catch(|| {
-            let values =
-                specs.iter().map(|spec| value(spec, &inputs[&spec.name])).collect::<::ort::Result<Vec<_>>>()?;
             if !bind {
+                let values = specs.iter().map(|spec| value(spec, &inputs[&spec.name]));
+                let values = values.collect::<::ort::Result<Vec<_>>>()?;
                 return named(&session.run(values.as_slice())?);
             }
             let mut binding = session.create_binding()?;
-            for (spec, value) in specs.iter().zip(&values) {
-                binding.bind_input(&spec.name, value)?;
+            for spec in specs {
+                bind_input(&mut binding, spec, &inputs[&spec.name])?;
             }
             let host = MemoryInfo::default();
             for spec in outputs {
@@ -259,22 +270,39 @@ impl Session for OrtWorker {
     }
 }
 
-/// A tensor as ONNX Runtime takes it, in the type of the graph's input.
+/// A tensor as ONNX Runtime takes it, in the type of the graph's input. The values were found to fit.
 fn value<'t>(spec: &TensorSpec, tensor: &'t Tensor) -> ::ort::Result<SessionInputValue<'t>> {
     Ok(match tensor {
         Tensor::F32 { shape, data } => TensorRef::from_array_view((shape.as_slice(), data.as_slice()))?.into(),
         Tensor::I64 { shape, data } => match spec.dtype.as_str() {
-            // The values were found to fit.
-            "bool" => OrtTensor::from_array((shape.clone(), data.iter().map(|&v| v != 0).collect::<Vec<_>>()))?.into(),
-            "int32" => {
-                OrtTensor::from_array((shape.clone(), data.iter().map(|&v| v as i32).collect::<Vec<_>>()))?.into()
-            }
-            "uint8" => {
-                OrtTensor::from_array((shape.clone(), data.iter().map(|&v| v as u8).collect::<Vec<_>>()))?.into()
-            }
+            "bool" => cast(shape, data, |v| v != 0)?.into(),
+            "int32" => cast(shape, data, |v| v as i32)?.into(),
+            "uint8" => cast(shape, data, |v| v as u8)?.into(),
             _ => TensorRef::from_array_view((shape.as_slice(), data.as_slice()))?.into(),
         },
     })
+}
+
+/// Binds a copy of the tensor: `ort` copies a borrowed one itself, through a session of its own that never returns
+/// when it is used beside ours.
+fn bind_input(binding: &mut IoBinding, spec: &TensorSpec, tensor: &Tensor) -> ::ort::Result<()> {
+    let name = &spec.name;
+    match tensor {
+        Tensor::F32 { shape, data } => binding.bind_input(name, &OrtTensor::from_array((shape.clone(), data.clone()))?),
+        Tensor::I64 { shape, data } => match spec.dtype.as_str() {
+            "bool" => binding.bind_input(name, &cast(shape, data, |v| v != 0)?),
+            "int32" => binding.bind_input(name, &cast(shape, data, |v| v as i32)?),
+            "uint8" => binding.bind_input(name, &cast(shape, data, |v| v as u8)?),
+            _ => binding.bind_input(name, &cast(shape, data, |v| v)?),
+        },
+    }
+}
+
+fn cast<T>(shape: &[usize], data: &[i64], to: impl Fn(i64) -> T) -> ::ort::Result<OrtTensor<T>>
+where
+    T: ::ort::value::PrimitiveTensorElementType + std::fmt::Debug + Clone + 'static,
+{
+    OrtTensor::from_array((shape.to_vec(), data.iter().map(|&v| to(v)).collect::<Vec<T>>()))
 }
 
 fn named(outputs: &SessionOutputs<'_>) -> Result<NamedTensors, Source> {
@@ -312,4 +340,19 @@ fn tensor(name: &str, value: &DynValue) -> Result<Tensor, Source> {
 
 fn extents(shape: &[i64]) -> Result<Vec<usize>, Source> {
     shape.iter().map(|&extent| Ok(usize::try_from(extent)?)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::missing;
+
+    #[test]
+    fn the_missing_library_is_named() {
+        let reason = "/onnxruntime_src/onnxruntime/core/session/provider_bridge_ort.cc:2043 onnxruntime::Provider& \
+                      onnxruntime::ProviderLibrary::Get() [ONNXRuntimeError] : 1 : FAIL : Failed to load library \
+                      /opt/libonnxruntime_providers_cuda.so with error: libcublasLt.so.13: cannot open shared object \
+                      file: No such file or directory";
+        assert_eq!(missing(reason), ": libcublasLt.so.13 is missing");
+        assert_eq!(missing("CUDA failure 100: no CUDA device"), " (CUDA failure 100: no CUDA device)");
+    }
 }

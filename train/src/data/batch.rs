@@ -149,8 +149,7 @@ impl HostText {
                 .collect()
         };
         // Without padding there is nothing to mask, and attention is spared an addition.
-        let attention_mask =
-            rows.iter().any(|row| row.len() < longest).then(|| padded(&|row| vec![1; row.len()]));
+        let attention_mask = rows.iter().any(|row| row.len() < longest).then(|| padded(&|row| vec![1; row.len()]));
         Self {
             input_ids: padded(&|row| row.input_ids.clone()),
             attention_mask,
@@ -194,5 +193,76 @@ impl HostBatch {
             let labels: Vec<i64> = self.labels.iter().map(|&label| i64::from(label)).collect();
             Targets::Classes(Tensor::from_data(TensorData::new(labels, rows), device))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mbsd_spec::image::RgbImage;
+
+    use super::super::corpus::Picture;
+    use super::super::{Item, TagSet};
+    use super::*;
+
+    const SIDE: usize = 32;
+
+    fn assembler() -> Assembler {
+        let words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "red", "wool", "hat"];
+        let tokenizer = Tokenizer::from_vocab(words, true).unwrap();
+        let picture = RgbImage::from_fn(SIDE as u32, SIDE as u32, |x, _| image::Rgb([8 * x as u8; 3]));
+        let item = |id: &str, title: &str, picture: Option<Picture>| Item {
+            id: id.to_owned(),
+            title: tokenizer.encode(title),
+            picture,
+            values: Vec::new(),
+        };
+        let picture = Some(Picture::Resized(picture));
+        let items = vec![item("a", "wool hat", picture.clone()), item("b", "hat", picture), item("c", "hat", None)];
+        let config = mbsd_spec::Config { image_size: SIDE, ..mbsd_spec::Config::base() };
+        Assembler {
+            corpus: Arc::new(Corpus::of_items(items)),
+            tags: Some(Arc::new(TagSet::new(vec!["red".to_owned()], &tokenizer))),
+            preprocessor: Preprocessor::new(&config),
+            tokenizer: Arc::new(tokenizer),
+            max_tokens: 16,
+        }
+    }
+
+    fn batch(items: &[usize], variant: Variant) -> HostBatch {
+        let rows = items.iter().map(|&item| Row { item, tag: Some(0), label: 1 }).collect();
+        assembler().assemble(&BatchPlan { rows, variant, mirrored: vec![true; items.len()] }).unwrap()
+    }
+
+    #[test]
+    fn a_variant_decides_what_a_batch_holds() {
+        let full = batch(&[0, 1], Variant::Full);
+        let text = full.text.unwrap();
+        assert_eq!(text.input_ids, [2, 5, 3, 6, 7, 3, 2, 5, 3, 7, 3, 0]);
+        assert_eq!(text.token_type_ids, [0, 0, 0, 1, 1, 1, 0, 0, 0, 1, 1, 0]);
+        assert_eq!(text.attention_mask.unwrap(), [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0]);
+        assert_eq!(full.present, None);
+
+        let image = batch(&[0, 1], Variant::Image).text.unwrap();
+        assert_eq!(image.input_ids, [2, 5, 3, 2, 5, 3], "the tag stays, the title goes");
+        assert_eq!(image.attention_mask, None, "nothing is padded");
+        assert!(batch(&[0], Variant::Text).pixels.is_none());
+    }
+
+    #[test]
+    fn a_product_without_an_image_is_marked_or_left_out() {
+        let full = batch(&[2, 1], Variant::Full);
+        assert_eq!(full.present, Some(vec![0.0, 1.0]));
+        let image = batch(&[2, 1], Variant::Image);
+        assert_eq!((image.products, image.positions, image.present), (vec!["b".to_owned()], vec![1], None));
+    }
+
+    #[test]
+    fn a_mirrored_image_runs_from_right_to_left() {
+        let mirrored = batch(&[0], Variant::Full).pixels.unwrap();
+        let plain = assembler().corpus.items[0].picture.clone().unwrap().pixels(&assembler().preprocessor).unwrap();
+        for (mirrored, plain) in mirrored.chunks_exact(SIDE).zip(plain.chunks_exact(SIDE)) {
+            assert!(mirrored.iter().eq(plain.iter().rev()));
+        }
+        assert!(plain[0] < plain[SIDE - 1]);
     }
 }

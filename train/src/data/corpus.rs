@@ -90,10 +90,10 @@ impl Corpus {
     pub fn read(path: &Path, options: &CorpusOptions, preprocessor: &Preprocessor) -> Result<Self, TrainError> {
         let keep = ProductOptions { keep: Keep::Named(options.columns.clone()), ..options.products.clone() };
         let mut products = Products::open(path, &keep)?;
-        let positions: Vec<usize> = (options.columns.iter())
-            .map(|name| position(products.columns(), name))
-            .collect::<Option<_>>()
-            .ok_or_else(|| TrainError::run(path.display().to_string(), "a label column is also the id, title or image"))?;
+        let positions: Vec<usize> =
+            (options.columns.iter()).map(|name| position(products.columns(), name)).collect::<Option<_>>().ok_or_else(
+                || TrainError::run(path.display().to_string(), "a label column is also the id, title or image"),
+            )?;
         let mut corpus = Self::default();
         let mut room = options.cache_bytes;
         let mut left = options.limit.unwrap_or(usize::MAX);
@@ -165,6 +165,12 @@ impl Corpus {
             return Err(TrainError::NoRows { path: path.to_owned(), reason: "it has no rows".into() });
         }
         Ok(())
+    }
+
+    /// A corpus of tokenized products.
+    #[cfg(test)]
+    pub(super) fn of_items(items: Vec<Item>) -> Self {
+        Self { items, ..Self::default() }
     }
 
     /// Titles as read, without redacted words; empty after [`Corpus::tokenize`].

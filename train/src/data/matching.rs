@@ -86,20 +86,13 @@ mod tests {
     use super::*;
 
     fn item(values: [&str; 2]) -> Item {
-        Item {
-            id: String::new(),
-            title: TextIds::default(),
-            picture: None,
-            values: values.map(str::to_owned).to_vec(),
-        }
+        Item { id: String::new(), title: TextIds::default(), picture: None, values: values.map(str::to_owned).to_vec() }
     }
 
     #[test]
     fn negatives_are_other_products_values_of_the_same_attribute() {
-        let attributes =
-            BTreeMap::from([("Colour".to_owned(), "c".to_owned()), ("Size".to_owned(), "s".to_owned())]);
-        let tags: Vec<String> =
-            ["Colour:red", "Colour:blue", "Colour:unused", "Size:L"].map(str::to_owned).to_vec();
+        let attributes = BTreeMap::from([("Colour".to_owned(), "c".to_owned()), ("Size".to_owned(), "s".to_owned())]);
+        let tags: Vec<String> = ["Colour:red", "Colour:blue", "Colour:unused", "Size:L"].map(str::to_owned).to_vec();
         let mut items: Vec<Item> = (0..300).map(|i| item([if i % 3 == 0 { "blue" } else { "red" }, ""])).collect();
         items.push(item(["no tag", "L"]));
         items.push(item(["no tag", ""]));

@@ -85,7 +85,11 @@ pub fn evaluation_plan(
     order.sort_by_key(|&index| length(&rows[index]));
     let plans = order
         .chunks(batch_size)
-        .map(|chunk| BatchPlan { rows: chunk.iter().map(|&index| rows[index]).collect(), variant, mirrored: Vec::new() })
+        .map(|chunk| BatchPlan {
+            rows: chunk.iter().map(|&index| rows[index]).collect(),
+            variant,
+            mirrored: Vec::new(),
+        })
         .collect();
     (plans, order)
 }

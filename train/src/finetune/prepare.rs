@@ -11,10 +11,10 @@ use mbsd_spec::image::Preprocessor;
 use mbsd_spec::text::Tokenizer;
 
 use super::random;
+use crate::TrainError;
 use crate::checkpoint::{read_lines, read_parts};
 use crate::data::{Assembler, Attributes, Corpus, CorpusOptions, Item, Redaction, Row, TagSet};
 use crate::run::{MatchSettings, Run};
-use crate::TrainError;
 
 /// What a session works on.
 pub(super) struct Prepared {
@@ -125,7 +125,8 @@ fn corpus_options(run: &Run, tags: Option<&[String]>) -> CorpusOptions {
         (Some(settings), _) => {
             let values = tags.unwrap_or_default().iter().filter_map(|tag| tag.split_once(':')).map(|(_, value)| value);
             let words = settings.redact.iter().map(String::as_str);
-            let redaction = if settings.redact_tags { Redaction::new(values.chain(words)) } else { Redaction::new(words) };
+            let redaction =
+                if settings.redact_tags { Redaction::new(values.chain(words)) } else { Redaction::new(words) };
             (settings.attributes.values().cloned().collect(), redaction)
         }
         (None, Some(settings)) => (vec![settings.label_column.clone()], Redaction::default()),

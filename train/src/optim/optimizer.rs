@@ -100,7 +100,8 @@ impl Optimizer {
         for parameter in visit_parameters(model) {
             let name = parameter.name;
             let read = |field: &str| file.read(&format!("{name}.{field}"));
-            let (Some(first), Some(second), Some(steps)) = (read("moment_1")?, read("moment_2")?, read("steps")?) else {
+            let (Some(first), Some(second), Some(steps)) = (read("moment_1")?, read("moment_2")?, read("steps")?)
+            else {
                 continue;
             };
             let length: usize = parameter.shape.iter().product();
@@ -147,7 +148,8 @@ struct Step<'a> {
 impl ModuleMapper for Step<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let Optimizer { weights, plain, parameters, states, .. } = &mut *self.optimizer;
-        let (Some(parameter), Some(gradient)) = (parameters.get(&param.id), self.gradients.remove::<D>(param.id)) else {
+        let (Some(parameter), Some(gradient)) = (parameters.get(&param.id), self.gradients.remove::<D>(param.id))
+        else {
             return param;
         };
         let rule = if parameter.plain { plain } else { weights };

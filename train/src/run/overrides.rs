@@ -7,7 +7,8 @@ use crate::TrainError;
 /// Applies one `table.key=value`. The value is TOML; what is not is taken as a string.
 pub(super) fn set(table: &mut Table, change: &str) -> Result<(), TrainError> {
     let wrong = |reason: &str| TrainError::run(format!("--set {change}"), reason);
-    let (path, value) = change.split_once('=').ok_or_else(|| wrong("expected key=value, such as optimizer.learning_rate=3e-4"))?;
+    let (path, value) =
+        change.split_once('=').ok_or_else(|| wrong("expected key=value, such as optimizer.learning_rate=3e-4"))?;
     let value = parse(value.trim());
     let keys: Vec<&str> = path.trim().split('.').collect();
     if keys.iter().any(|key| key.is_empty()) {
@@ -60,8 +61,9 @@ fn expanded(key: &str, text: &str) -> Result<String, TrainError> {
         let (before, after) = rest.split_at(start);
         let end = after.find('}').ok_or_else(|| TrainError::run(key, format!("`{text}` has `${{` without `}}`")))?;
         let name = &after[2..end];
-        let value = std::env::var(name)
-            .map_err(|_| TrainError::run(key, format!("the environment variable {name} is not set: set it, or use --set {key}=...")))?;
+        let value = std::env::var(name).map_err(|_| {
+            TrainError::run(key, format!("the environment variable {name} is not set: set it, or use --set {key}=..."))
+        })?;
         result.push_str(before);
         result.push_str(&value);
         rest = &after[end + 1..];
@@ -80,8 +82,7 @@ mod tests {
         for change in ["a.b=2.5e-4", "a.c = [1, 2]", "d=runs/x-1", "e.f.g=true", "h=\"3\""] {
             set(&mut table, change).unwrap();
         }
-        let expected: Table =
-            "d = 'runs/x-1'\nh = '3'\n[a]\nb = 2.5e-4\nc = [1, 2]\n[e.f]\ng = true".parse().unwrap();
+        let expected: Table = "d = 'runs/x-1'\nh = '3'\n[a]\nb = 2.5e-4\nc = [1, 2]\n[e.f]\ng = true".parse().unwrap();
         assert_eq!(table, expected);
         for wrong in ["a", "a.=1", "a.b.c=1"] {
             assert!(set(&mut table, wrong).is_err(), "{wrong}");

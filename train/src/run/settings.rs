@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use mbsd_net::STANDARD_DEVIATION;
 use mbsd_spec::{Config, Task};
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +47,8 @@ pub struct ModelSettings {
     pub config: Option<PathBuf>,
     /// Safetensors to start from: a BERT checkpoint, or a model of this project without its head.
     pub weights: Option<PathBuf>,
+    /// Standard deviation of initial linear maps and kernels; 0.02, the paper's, by default.
+    pub initializer_range: Option<f64>,
     /// Side of the image in pixels.
     pub image_size: Option<usize>,
     /// Side of a patch in pixels, 32 or 16.
@@ -252,7 +255,9 @@ impl ModelSettings {
             intermediate_size: self.intermediate_size.unwrap_or(base.intermediate_size),
             max_position_embeddings: self.max_position_embeddings.unwrap_or(base.max_position_embeddings),
             hidden_dropout_prob: self.hidden_dropout_prob.unwrap_or(base.hidden_dropout_prob),
-            attention_probs_dropout_prob: self.attention_probs_dropout_prob.unwrap_or(base.attention_probs_dropout_prob),
+            attention_probs_dropout_prob: self
+                .attention_probs_dropout_prob
+                .unwrap_or(base.attention_probs_dropout_prob),
             image_size: self.image_size.unwrap_or(base.image_size),
             patch_size: self.patch_size.unwrap_or(base.patch_size),
             ..base
@@ -268,12 +273,18 @@ impl Run {
         match (self.task, &self.matching, &self.classification) {
             (Task::Match, Some(settings), None) => {
                 if settings.attributes.is_empty() {
-                    return wrong("match.attributes", "name the columns of the tags, such as { Colour = \"colour\" }".into());
+                    return wrong(
+                        "match.attributes",
+                        "name the columns of the tags, such as { Colour = \"colour\" }".into(),
+                    );
                 }
             }
             (Task::Classification, None, Some(_)) => {}
             (Task::Alignment, ..) => {
-                return wrong("task", "`alignment` cannot be fine-tuned by this version: use match or classification".into());
+                return wrong(
+                    "task",
+                    "`alignment` cannot be fine-tuned by this version: use match or classification".into(),
+                );
             }
             (task, ..) => {
                 return wrong("task", format!("`{task}` needs the table [{task}], and no table of another task"));
@@ -282,7 +293,11 @@ impl Run {
         // A vocabulary as large as any, so that the other dimensions are checked before one is trained.
         self.model.config(self.tokenizer.vocab_size.max(1))?;
         let share = |place: &str, value: f64, most: f64| {
-            if (0.0..=most).contains(&value) { Ok(()) } else { wrong(place, format!("{value} is not between 0 and {most}")) }
+            if (0.0..=most).contains(&value) {
+                Ok(())
+            } else {
+                wrong(place, format!("{value} is not between 0 and {most}"))
+            }
         };
         let positive = |place: &str, value: usize| if value > 0 { Ok(()) } else { wrong(place, "0 is too few".into()) };
         let training = &self.training;
@@ -300,9 +315,11 @@ impl Run {
         share("optimizer.betas", optimizer.betas[1], 0.999_999)?;
         share("optimizer.weight_decay", optimizer.weight_decay, 1.0)?;
         share("optimizer.clip_norm", optimizer.clip_norm, 1e9)?;
-        for (place, value) in
-            [("optimizer.learning_rate", optimizer.learning_rate), ("optimizer.epsilon", optimizer.epsilon)]
-        {
+        for (place, value) in [
+            ("optimizer.learning_rate", optimizer.learning_rate),
+            ("optimizer.epsilon", optimizer.epsilon),
+            ("model.initializer_range", self.model.initializer_range.unwrap_or(STANDARD_DEVIATION)),
+        ] {
             if !(value > 0.0 && value < 1.0) {
                 return wrong(place, format!("{value} is not between 0 and 1"));
             }

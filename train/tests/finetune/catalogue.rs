@@ -3,11 +3,20 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use mbsd_train::Run;
 
 const COLOURS: [(&str, [u8; 3]); 3] = [("red", [200, 30, 30]), ("green", [30, 180, 40]), ("blue", [30, 40, 200])];
 const MATERIALS: [&str; 2] = ["cotton", "wool"];
 const KINDS: [&str; 4] = ["shirt", "scarf", "hat", "coat"];
+
+/// Held by tests that train in this process: its random numbers are shared by all threads, so runs beside each other
+/// would not be the same twice.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static TRAINING: Mutex<()> = Mutex::new(());
+    TRAINING.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 pub(crate) struct Catalogue {
     pub(crate) folder: tempfile::TempDir,
@@ -30,7 +39,7 @@ impl Catalogue {
         self.folder.path().join(name)
     }
 
-    /// A run over the catalogue: one layer of 32.
+    /// A run over the catalogue: two layers of 64.
     pub(crate) fn run(&self, task: &str, output: &str, changes: &[&str]) -> Run {
         let changes: Vec<String> = changes.iter().map(|&change| change.to_owned()).collect();
         Run::from_toml(&self.toml(task, output), "run.toml", &changes).unwrap()
@@ -46,11 +55,11 @@ impl Catalogue {
         };
         format!(
             "task = '{task}'\noutput = '{folder}/{output}'\nseed = 5\n\
-             [model]\nimage_size = 32\npatch_size = 16\nhidden_size = 32\nnum_hidden_layers = 1\n\
-             num_attention_heads = 2\nintermediate_size = 64\nmax_position_embeddings = 16\n\
+             [model]\nimage_size = 32\npatch_size = 16\nhidden_size = 64\nnum_hidden_layers = 2\n\
+             num_attention_heads = 2\nintermediate_size = 128\ninitializer_range = 0.12\nmax_position_embeddings = 16\n\
              [tokenizer]\nvocab_size = 200\n\
              [data]\ntrain = '{folder}/train.jsonl'\nvalidation = '{folder}/validation.jsonl'\n{table}\n\
-             [optimizer]\nname = 'adamw'\nlearning_rate = 3e-3\n\
+             [optimizer]\nname = 'adamw'\nlearning_rate = 1e-3\n\
              [training]\nepochs = 2\nbatch_size = 16\nlog_every = 5\n"
         )
     }

@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 use mbsd_train::{Run, Span, TrainError, finetune};
 
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Catalogue, alone};
 
 fn parse(catalogue: &Catalogue, task: &str, change: &str) -> String {
     let changes = [change.to_owned()];
@@ -19,7 +19,7 @@ fn a_wrong_run_file_is_refused_before_anything_starts() {
         ("match", "optimizer.learning_rate=0", "optimizer.learning_rate: 0 is not between 0 and 1"),
         ("match", "optimizer.name=sgd", "unknown variant `sgd`"),
         ("match", "training.without_text=0.9", "training.without_text + training.without_image"),
-        ("match", "model.num_attention_heads=5", "5 heads do not divide 32 hidden units"),
+        ("match", "model.num_attention_heads=5", "5 heads do not divide 64 hidden units"),
         ("match", "data.train=/no/such/file.parquet", "cannot read /no/such/file.parquet"),
         ("match", "task=classification", "`classification` needs the table [classification]"),
         ("match", "task=alignment", "cannot be fine-tuned"),
@@ -35,6 +35,7 @@ fn a_wrong_run_file_is_refused_before_anything_starts() {
 
 #[test]
 fn bad_rows_are_counted_and_named_up_to_a_limit() {
+    let _alone = alone();
     let catalogue = Catalogue::new(60, 20);
     let path = catalogue.path("train.jsonl");
     let mut lines = std::fs::read_to_string(&path).unwrap();
@@ -55,6 +56,7 @@ fn bad_rows_are_counted_and_named_up_to_a_limit() {
 
 #[test]
 fn a_run_is_neither_overwritten_nor_continued_by_another() {
+    let _alone = alone();
     let catalogue = Catalogue::new(40, 20);
     let device = Device::flex();
     let run = |changes: &[&str]| catalogue.run("match", "out", changes);

@@ -5,7 +5,7 @@ use mbsd_spec::{Config, Task, Variant};
 use mbsd_train::checkpoint::read_parts;
 use mbsd_train::{Span, finetune};
 
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Catalogue, alone};
 
 fn bytes(path: std::path::PathBuf) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
@@ -13,8 +13,10 @@ fn bytes(path: std::path::PathBuf) -> Vec<u8> {
 
 #[test]
 fn match_learns_what_is_seen_and_what_is_read() {
+    let _alone = alone();
     let catalogue = Catalogue::new(600, 240);
-    let run = catalogue.run("match", "out", &["training.epochs=8", "training.without_text=0.3"]);
+    let changes = ["training.epochs=8", "model.hidden_dropout_prob=0", "model.attention_probs_dropout_prob=0"];
+    let run = catalogue.run("match", "out", &changes);
     let state = finetune(&run, Span::default(), &Device::flex()).unwrap();
     let area = |variant| state.validation[&variant].roc_auc.unwrap();
     let (full, text, image) = (area(Variant::Full), area(Variant::Text), area(Variant::Image));
@@ -24,7 +26,7 @@ fn match_learns_what_is_seen_and_what_is_read() {
 
     let best = catalogue.path("out/best");
     let (config, tokenizer, labels) = read_parts(&best).unwrap();
-    assert_eq!((config.hidden_size, config.image_size, labels), (32, 32, None));
+    assert_eq!((config.hidden_size, config.image_size, labels), (64, 32, None));
     assert_eq!(config.vocab_size, tokenizer.vocab_size());
     let (_, report) = mbsd_net::load(&best, &config, Some(Task::Match), &Device::flex()).unwrap();
     assert!(report.unexpected.is_empty() && report.missing.is_empty());
@@ -36,8 +38,10 @@ fn match_learns_what_is_seen_and_what_is_read() {
 
 #[test]
 fn classification_learns_and_keeps_its_labels() {
+    let _alone = alone();
     let catalogue = Catalogue::new(300, 90);
-    let changes = ["training.epochs=6", "optimizer.name=lamb", "optimizer.learning_rate=1e-2", "training.label_smoothing=0.05"];
+    let changes =
+        ["training.epochs=5", "optimizer.name=lamb", "optimizer.learning_rate=1e-2", "training.label_smoothing=0.05"];
     let state = finetune(&catalogue.run("classification", "out", &changes), Span::default(), &Device::flex()).unwrap();
     let accuracy = |variant| state.validation[&variant].accuracy;
     assert!(accuracy(Variant::Full) > 0.9, "{state:?}");
@@ -48,12 +52,11 @@ fn classification_learns_and_keeps_its_labels() {
     assert_eq!(model.head(), mbsd_net::Head::Classification { classes: 3 });
 }
 
-/// One test, because the device's random numbers are the process's: runs beside each other would share them.
 #[test]
 fn a_resumed_run_ends_with_the_same_weights() {
     let catalogue = Catalogue::new(100, 40);
     let device = Device::flex();
-    // A process of its own per run, as dropout draws from numbers that all threads of a process share.
+    // A process of its own per run: through the command line, and with random numbers that no other test draws from.
     let train = |output: &str, extra: &[&str]| {
         let config = catalogue.path(&format!("{output}.toml"));
         std::fs::write(&config, catalogue.toml("match", output)).unwrap();

@@ -40,18 +40,16 @@ pub(crate) struct Attribute {
 pub(crate) struct Value {
     /// The value's name in tags.
     pub(crate) name: &'static str,
-    /// English words by which a title says it; none where the value is only to be seen.
-    pub(crate) english: &'static [&'static str],
-    /// Chinese words by which a title says it.
-    pub(crate) chinese: &'static [&'static str],
+    /// The words by which a title says it, in English and in Chinese; none where it is only to be seen.
+    pub(crate) words: Option<[&'static str; 2]>,
 }
 
 const fn seen(name: &'static str) -> Value {
-    Value { name, english: &[], chinese: &[] }
+    Value { name, words: None }
 }
 
-const fn read(name: &'static str, english: &'static [&'static str], chinese: &'static [&'static str]) -> Value {
-    Value { name, english, chinese }
+const fn read(name: &'static str, english: &'static str, chinese: &'static str) -> Value {
+    Value { name, words: Some([english, chinese]) }
 }
 
 /// What the product is.
@@ -60,15 +58,12 @@ pub(crate) const TYPE: Attribute = Attribute {
     english: "type",
     evidence: Evidence::Both,
     values: &[
-        read("T-shirt", &["T-shirt", "tee"], &["T恤", "上衣"]),
-        read("Dress", &["dress", "frock"], &["连衣裙", "长裙"]),
-        read("Coat", &["coat", "overcoat"], &["外套", "大衣"]),
-        read("Trousers", &["trousers", "pants"], &["长裤", "裤子"]),
-        read("Shoe", &["shoe", "trainer"], &["鞋", "运动鞋"]),
-        read("Bag", &["bag", "handbag"], &["手提包", "包"]),
-        read("Cap", &["cap", "hat"], &["帽子", "棒球帽"]),
-        read("Mug", &["mug", "cup"], &["马克杯", "杯子"]),
-        read("Lamp", &["lamp", "table lamp"], &["台灯", "灯"]),
+        read("T-shirt", "T-shirt", "T恤"),
+        read("Dress", "dress", "连衣裙"),
+        read("Trousers", "trousers", "长裤"),
+        read("Shoe", "shoe", "运动鞋"),
+        read("Bag", "bag", "手提包"),
+        read("Mug", "mug", "马克杯"),
     ],
 };
 
@@ -77,24 +72,15 @@ pub(crate) const COLOUR: Attribute = Attribute {
     name: "Colour",
     english: "colour",
     evidence: Evidence::Seen,
-    values: &[
-        seen("Red"),
-        seen("Yellow"),
-        seen("Green"),
-        seen("Blue"),
-        seen("Purple"),
-        seen("Pink"),
-        seen("White"),
-        seen("Black"),
-    ],
+    values: &[seen("Red"), seen("Yellow"), seen("Green"), seen("Blue"), seen("White"), seen("Black")],
 };
 
-/// What is printed on it: plain, striped, dotted, checked.
+/// What is printed on it: plain, striped, dotted.
 pub(crate) const PATTERN: Attribute = Attribute {
     name: "图案",
     english: "pattern",
     evidence: Evidence::Seen,
-    values: &[seen("纯色"), seen("条纹"), seen("圆点"), seen("格子")],
+    values: &[seen("纯色"), seen("条纹"), seen("圆点")],
 };
 
 /// Sleeve length, short or long, of a garment with sleeves.
@@ -103,17 +89,12 @@ pub(crate) const SLEEVE: Attribute =
         name: "袖长", english: "sleeve", evidence: Evidence::Seen, values: &[seen("短袖"), seen("长袖")]
     };
 
-/// What it is woven of; everything but mugs and lamps.
+/// What it is woven of; everything but mugs.
 pub(crate) const MATERIAL: Attribute = Attribute {
     name: "Material",
     english: "material",
     evidence: Evidence::Read,
-    values: &[
-        read("Cotton", &["cotton", "pure cotton"], &["纯棉", "棉质"]),
-        read("Wool", &["wool", "woollen"], &["羊毛", "毛呢"]),
-        read("Linen", &["linen", "flax"], &["亚麻", "麻料"]),
-        read("Denim", &["denim", "jean"], &["牛仔", "丹宁"]),
-    ],
+    values: &[read("Cotton", "cotton", "纯棉"), read("Wool", "wool", "羊毛"), read("Linen", "linen", "亚麻")],
 };
 
 /// The season it is sold for: spring, summer, autumn, winter.
@@ -122,25 +103,12 @@ pub(crate) const SEASON: Attribute = Attribute {
     english: "season",
     evidence: Evidence::Read,
     values: &[
-        read("春季", &["spring", "springtime"], &["春季", "春日"]),
-        read("夏季", &["summer", "hot-weather"], &["夏季", "盛夏"]),
-        read("秋季", &["autumn", "fall"], &["秋季", "金秋"]),
-        read("冬季", &["winter", "cold-weather"], &["冬季", "寒冬"]),
-    ],
-};
-
-/// Who makes it.
-pub(crate) const BRAND: Attribute = Attribute {
-    name: "Brand",
-    english: "brand",
-    evidence: Evidence::Read,
-    values: &[
-        read("Nordwind", &["Nordwind"], &["北风"]),
-        read("Solara", &["Solara"], &["日光"]),
-        read("Kestrel", &["Kestrel"], &["红隼"]),
-        read("Lotus Lane", &["Lotus Lane"], &["莲巷"]),
+        read("春季", "spring", "春日"),
+        read("夏季", "summer", "盛夏"),
+        read("秋季", "autumn", "金秋"),
+        read("冬季", "winter", "寒冬"),
     ],
 };
 
 /// Every attribute, in the order in which reports list them: seen, read, both.
-pub(crate) const ATTRIBUTES: [&Attribute; 7] = [&COLOUR, &PATTERN, &SLEEVE, &MATERIAL, &SEASON, &BRAND, &TYPE];
+pub(crate) const ATTRIBUTES: [&Attribute; 6] = [&COLOUR, &PATTERN, &SLEEVE, &MATERIAL, &SEASON, &TYPE];

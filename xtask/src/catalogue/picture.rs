@@ -20,13 +20,11 @@ pub(crate) struct Looks {
 }
 
 /// Body colours, in the order of [`super::attributes::COLOUR`].
-const COLOURS: [Rgb; 8] = [
-    [200.0, 38.0, 40.0],
-    [238.0, 200.0, 45.0],
-    [48.0, 140.0, 70.0],
-    [40.0, 85.0, 190.0],
-    [112.0, 58.0, 150.0],
-    [240.0, 140.0, 175.0],
+const COLOURS: [Rgb; 6] = [
+    [204.0, 40.0, 42.0],
+    [240.0, 202.0, 46.0],
+    [46.0, 142.0, 72.0],
+    [42.0, 88.0, 194.0],
     [246.0, 246.0, 244.0],
     [34.0, 34.0, 38.0],
 ];
@@ -71,7 +69,7 @@ pub(crate) fn draw(looks: Looks, random: &mut Random) -> Vec<u8> {
     canvas.into_rgb8(|channel| channel * light + random.between(-7.0, 7.0))
 }
 
-/// The print of a body: its colour and a second one in stripes, dots or checks.
+/// The print of a body: its colour and a second one in stripes or dots.
 struct Print {
     pattern: usize,
     base: Rgb,
@@ -102,7 +100,6 @@ impl Print {
         let mix = match self.pattern {
             1 => f32::from(u8::from(v < 0.36)),
             2 => f32::from(u8::from((u - 0.5).hypot(v - 0.5) < 0.3)),
-            3 => f32::from(u8::from(u < 0.3)) * 0.5 + f32::from(u8::from(v < 0.3)) * 0.5,
             _ => 0.0,
         };
         std::array::from_fn(|c| self.base[c] + (self.second[c] - self.base[c]) * mix)
@@ -141,14 +138,6 @@ fn parts(looks: Looks) -> Vec<(Shape, Part)> {
             parts.push(edge(&[(0.375, 0.44), (0.625, 0.44), (0.63, 0.48), (0.37, 0.48)]));
         }
         2 => {
-            parts.push(body(&[(0.31, 0.16), (0.69, 0.16), (0.76, 0.92), (0.24, 0.92)]));
-            parts.push(edge(&[(0.36, 0.155), (0.64, 0.155), (0.5, 0.4)]));
-            parts.push(edge(&[(0.488, 0.36), (0.512, 0.36), (0.512, 0.92), (0.488, 0.92)]));
-            for y in [0.48, 0.6, 0.72] {
-                parts.push((Shape::Ellipse((0.55, y), (0.022, 0.022)), Part::Metal));
-            }
-        }
-        3 => {
             parts.push(body(&[
                 (0.32, 0.1),
                 (0.68, 0.1),
@@ -160,7 +149,7 @@ fn parts(looks: Looks) -> Vec<(Shape, Part)> {
             ]));
             parts.push(edge(&[(0.32, 0.1), (0.68, 0.1), (0.685, 0.16), (0.315, 0.16)]));
         }
-        4 => {
+        3 => {
             parts.push(body(&[
                 (0.1, 0.36),
                 (0.36, 0.32),
@@ -173,34 +162,15 @@ fn parts(looks: Looks) -> Vec<(Shape, Part)> {
             parts.push(edge(&[(0.1, 0.36), (0.36, 0.32), (0.37, 0.36), (0.1, 0.41)]));
             parts.push((Shape::Polygon(vec![(0.08, 0.71), (0.92, 0.71), (0.92, 0.79), (0.08, 0.79)]), Part::Rubber));
         }
-        5 => {
+        4 => {
             parts.push((Shape::Ring((0.5, 0.42), 0.2, 0.05, 0.0..0.45), Part::Edge));
             parts.push(body(&[(0.2, 0.4), (0.8, 0.4), (0.88, 0.88), (0.12, 0.88)]));
             parts.push((Shape::Ellipse((0.5, 0.47), (0.04, 0.04)), Part::Metal));
         }
-        6 => {
-            parts.push(body(&[
-                (0.14, 0.6),
-                (0.16, 0.46),
-                (0.24, 0.34),
-                (0.36, 0.27),
-                (0.5, 0.26),
-                (0.62, 0.32),
-                (0.7, 0.44),
-                (0.72, 0.6),
-            ]));
-            parts.push(edge(&[(0.5, 0.6), (0.72, 0.56), (0.9, 0.62), (0.96, 0.69), (0.72, 0.68)]));
-            parts.push(edge(&[(0.14, 0.585), (0.72, 0.585), (0.72, 0.62), (0.14, 0.62)]));
-        }
-        7 => {
+        _ => {
             parts.push((Shape::Ring((0.68, 0.52), 0.15, 0.07, 0.0..1.0), Part::Edge));
             parts.push(body(&[(0.2, 0.26), (0.68, 0.26), (0.65, 0.84), (0.23, 0.84)]));
             parts.push((Shape::Ellipse((0.44, 0.26), (0.24, 0.045)), Part::Edge));
-        }
-        _ => {
-            parts.push((Shape::Ellipse((0.5, 0.87), (0.2, 0.05)), Part::Metal));
-            parts.push((Shape::Polygon(vec![(0.475, 0.5), (0.525, 0.5), (0.525, 0.87), (0.475, 0.87)]), Part::Metal));
-            parts.push(body(&[(0.35, 0.12), (0.65, 0.12), (0.84, 0.54), (0.16, 0.54)]));
         }
     }
     parts

@@ -152,8 +152,12 @@ fn a_file_with_any_byte_changed_is_read_or_refused() {
     let texts: Vec<Option<&str>> = texts.iter().map(|text| Some(text.as_str())).collect();
     let bytes: ArrayRef = Arc::new(BinaryArray::from_opt_vec(vec![Some(b"\xff\xd8\xff"); 200]));
     let lists = ListArray::from_iter_primitive::<Int32Type, _, _>((0..200).map(|i| Some(vec![Some(i); 3])));
-    let columns =
-        vec![("id", strings(&texts)), ("title", strings(&texts)), ("image", bytes), ("sizes", Arc::new(lists) as ArrayRef)];
+    let columns = vec![
+        ("id", strings(&texts)),
+        ("title", strings(&texts)),
+        ("image", bytes),
+        ("sizes", Arc::new(lists) as ArrayRef),
+    ];
     let path = write(folder.path(), columns, 100);
     let sound = std::fs::read(&path).unwrap();
     let mut state = 1u64;
@@ -161,7 +165,7 @@ fn a_file_with_any_byte_changed_is_read_or_refused() {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as usize % below
     };
-    for _ in 0..1500 {
+    for _ in 0..600 {
         let mut changed = sound.clone();
         for _ in 0..=random(3) {
             let position = random(changed.len());
@@ -169,7 +173,8 @@ fn a_file_with_any_byte_changed_is_read_or_refused() {
         }
         std::fs::write(&path, &changed).unwrap();
         if let Ok(products) = Products::open(&path, &ProductOptions::default()) {
-            assert!(products.take(1000).count() <= 1000);
+            let count = products.row_count();
+            assert_eq!(Some(products.count() as u64), count);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Forward passes and losses.
 
 use burn::tensor::activation::log_softmax;
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{Int, Tensor, TensorData, s};
 use mbsd_net::{Encoded, ImageInput, TextInput};
 use mbsd_spec::Task;
 
@@ -92,13 +92,10 @@ fn reference_row_does_not_depend_on_batch_mates_or_padding() {
     assert!(lengths.iter().any(|&length| length < input_ids.dims()[1] as f32), "the case should have padding");
     for (row, &length) in lengths.iter().enumerate() {
         let cut = |ids: &Tensor<2, Int>| ids.clone().slice([row..row + 1, 0..length as usize]);
-        let text = TextInput {
-            input_ids: cut(&input_ids),
-            attention_mask: None,
-            token_type_ids: Some(cut(&segments)),
-        };
-        let pixel_values = case.tensor::<4>("pixel_values").slice([row..row + 1]);
-        let alone = model.match_logits(model.encode(Some(text), Some(ImageInput { pixel_values, present: None })).pooled);
+        let text = TextInput { input_ids: cut(&input_ids), attention_mask: None, token_type_ids: Some(cut(&segments)) };
+        let pixel_values = case.tensor::<4>("pixel_values").slice(s![row..row + 1]);
+        let alone =
+            model.match_logits(model.encode(Some(text), Some(ImageInput { pixel_values, present: None })).pooled);
         assert_close(&format!("row {row} alone"), alone, &together[row..row + 1]);
     }
 }

@@ -56,7 +56,8 @@ fn reference_head_and_class_count_come_from_the_weights() {
     let open = |name| WeightsFile::open(Case::open(name).weights()).unwrap();
     assert_eq!(head_in(&open("match"), &config()).unwrap(), Head::Match);
     assert_eq!(head_in(&open("alignment"), &config()).unwrap(), Head::Alignment);
-    let classes = Case::open("classification").floats("full.logits").len() / Case::open("classification").floats("labels").len();
+    let classes =
+        Case::open("classification").floats("full.logits").len() / Case::open("classification").floats("labels").len();
     assert_eq!(head_in(&open("classification"), &config()).unwrap(), Head::Classification { classes });
     let error = load(Case::open("match").weights(), &config(), Some(Task::Alignment), &Device::flex()).unwrap_err();
     assert!(matches!(error, WeightsError::OtherTask { wanted: Task::Alignment, found: Task::Match, .. }), "{error}");
@@ -68,7 +69,9 @@ fn reference_head_and_class_count_come_from_the_weights() {
 fn reference_bert_checkpoints_start_the_encoder_only() {
     let case = Case::open("stage1");
     let is_bert = |name: &str| {
-        ["bert.embeddings.", "bert.encoder.", "bert.pooler.", "cls.predictions."].iter().any(|part| name.starts_with(part))
+        ["bert.embeddings.", "bert.encoder.", "bert.pooler.", "cls.predictions."]
+            .iter()
+            .any(|part| name.starts_with(part))
     };
     let old_names = |name: &str| {
         let name = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta");
@@ -86,7 +89,11 @@ fn reference_bert_checkpoints_start_the_encoder_only() {
         assert_eq!(report.loaded.len() + report.missing.len(), visit_parameters(&model).len());
         let other = Case::open("match");
         let (_, report) = load_encoder(Mbsd::init(&config(), Head::Match, &device), other.weights()).unwrap();
-        assert_eq!(report.missing, ["classifier.weight", "classifier.bias"], "the image side comes along, the head stays");
+        assert_eq!(
+            report.missing,
+            ["classifier.weight", "classifier.bias"],
+            "the image side comes along, the head stays"
+        );
         let gamma = values(model.encoder.layer[0].norm.gamma.val());
         assert_eq!(gamma, expected.read("bert.encoder.layer.0.output.LayerNorm.weight").unwrap().unwrap());
     }
@@ -100,7 +107,10 @@ fn reference_weights_that_do_not_fit_are_named() {
     let error = load(case.weights(), &wider, None, &device).unwrap_err().to_string();
     let (hidden, inner) = (config().hidden_size, config().intermediate_size);
     assert!(error.contains("`bert.encoder.layer.0.intermediate.dense.weight`"), "{error}");
-    assert!(error.contains(&format!("[{inner}, {hidden}]")) && error.contains(&format!("[{}, {hidden}]", 2 * inner)), "{error}");
+    assert!(
+        error.contains(&format!("[{inner}, {hidden}]")) && error.contains(&format!("[{}, {hidden}]", 2 * inner)),
+        "{error}"
+    );
 
     let lacking = rewritten(&case, |name| (name != "bert.pooler.dense.bias").then(|| name.to_owned()));
     let error = load(lacking.path(), &config(), None, &device).unwrap_err().to_string();
