@@ -11,6 +11,7 @@ mod guard;
 mod library;
 mod options;
 mod ort;
+mod placement;
 mod profiles;
 mod tract;
 

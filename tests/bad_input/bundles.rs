@@ -114,21 +114,17 @@ fn a_path_out_of_the_bundle_is_refused() {
 
 #[test]
 fn a_manifest_that_this_version_does_not_read_is_refused() {
-    let later = |manifest: &mut Value| manifest["schema_version"] = 99.into();
-    let unknown = |manifest: &mut Value| manifest["run_after_loading"] = "sh".into();
-    let unlisted = |manifest: &mut Value| {
-        manifest["files"].as_object_mut().unwrap().remove("onnx/full.onnx");
-    };
-    let edits: [(&dyn Fn(&mut Value), &str); 3] = [
-        (&later, "schema version 99, this build reads 1"),
-        (&unknown, "unknown field `run_after_loading`"),
-        (&unlisted, "artifact `onnx/full.onnx` is not among the files"),
-    ];
-    for (edit, says) in edits {
+    let refuse = |edit: fn(&mut Value), says: &str| {
         let job = Job::new();
         change_manifest(&job, edit);
         refused_by_all(&job, &["manifest.json", says]);
-    }
+    };
+    refuse(|manifest| manifest["schema_version"] = 99.into(), "schema version 99, this build reads 1");
+    refuse(|manifest| manifest["run_after_loading"] = "sh".into(), "unknown field `run_after_loading`");
+    refuse(
+        |manifest| drop(manifest["files"].as_object_mut().unwrap().remove("onnx/full.onnx")),
+        "artifact `onnx/full.onnx` is not among the files",
+    );
 }
 
 #[test]

@@ -211,14 +211,18 @@ fn bad_rows_in_many_windows_disturb_neither_order_nor_scores() {
     // Without the bad rows, windows and batches are others.
     let good: Vec<Row> = all.into_iter().step_by(2).collect();
     let (alone, _) = tag(&job, &Format::Jsonl.write(&job, "good", &good), "good-result.jsonl", "tract");
-    for (mixed, alone) in scored(found).iter().zip(&alone) {
+    let mixed = scored(found);
+    assert_eq!(mixed.len(), alone.len());
+    let by_tag = |row: &ResultRow| row.tags.clone().unwrap().into_iter().collect::<BTreeMap<_, _>>();
+    let difference = |a: &ResultRow, b: &ResultRow| {
+        let (a, b) = (by_tag(a), by_tag(b));
+        TAGS.iter().map(|&tag| (a[tag] - b[tag]).abs()).fold(0.0, f32::max)
+    };
+    for (mixed, alone) in mixed.iter().zip(&alone) {
         assert_eq!(mixed.id, alone.id);
-        let by_tag = |row: &ResultRow| row.tags.clone().unwrap().into_iter().collect::<BTreeMap<_, _>>();
-        let (mixed, alone) = (by_tag(mixed), by_tag(alone));
-        for tag in TAGS {
-            assert!((mixed[tag] - alone[tag]).abs() <= tolerance::BATCH_MATES, "{tag}: {mixed:?}, alone {alone:?}");
-        }
+        assert!(difference(mixed, alone) <= tolerance::BATCH_MATES, "{mixed:?}, alone {alone:?}");
     }
+    assert!(difference(&alone[0], &alone[1]) > 10.0 * tolerance::BATCH_MATES, "rows score apart, so a mix-up shows");
 }
 
 #[test]

@@ -6,7 +6,8 @@ use std::sync::OnceLock;
 
 use burn::tensor::Device;
 use mbsd_net::{Head, Mbsd};
-use mbsd_spec::{Config, Task, Tokenizer};
+use mbsd_runtime::tensors;
+use mbsd_spec::{Config, Task, Tensor, Tokenizer};
 
 use crate::binaries::{program, succeed};
 
@@ -69,7 +70,9 @@ impl SmallBundle {
         let at = |name: &str| folder.path().join(name);
         let config = small_config();
         let tokenizer = Tokenizer::from_vocab(vocabulary(), true).expect("a vocabulary without repetitions");
-        mbsd_net::save(&Mbsd::init(&config, head, &Device::flex()), at("model.safetensors")).expect("weights");
+        let weights = at("model.safetensors");
+        mbsd_net::save(&Mbsd::init(&config, head, &Device::flex()), &weights).expect("weights");
+        spread(&weights);
         fs::write(at("config.json"), config.to_json()).expect("a configuration");
         fs::write(at("tokenizer.json"), tokenizer.to_json()).expect("a tokenizer");
         succeed(
@@ -95,6 +98,19 @@ impl SmallBundle {
             fs::write(path, bytes).expect("a file");
         }
     }
+}
+
+/// Widens initial weights, under which all products score nearly the same, so that a mix-up of rows shows.
+fn spread(weights: &Path) {
+    let mut tensors = tensors::read(weights).expect("weights just written");
+    for tensor in tensors.values_mut() {
+        if let Tensor::F32 { shape, data } = tensor
+            && shape.len() > 1
+        {
+            data.iter_mut().for_each(|value| *value *= 10.0);
+        }
+    }
+    tensors::write(weights, &tensors).expect("weights");
 }
 
 fn collect(root: &Path, below: &Path, files: &mut Vec<(PathBuf, Vec<u8>)>) {

@@ -242,3 +242,46 @@ mod probe {
         Ok((version, serves))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn the_latest_fetched_version_is_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        assert_eq!(fetched(&root), None);
+        let put = |relative: &str| {
+            let path = root.join(relative);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, "").unwrap();
+            path
+        };
+        let name = plain_name();
+        let older = put(&format!("1.9.2/{name}"));
+        assert_eq!(fetched(&root), Some(older));
+        let newer = put(&format!("1.31.1/{name}.1.31.1"));
+        put(&format!("notes/{name}"));
+        assert_eq!(fetched(&root), Some(newer), "1.31 comes after 1.9");
+    }
+
+    #[test]
+    fn a_folder_gives_the_library_in_it_and_nothing_like_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let name = plain_name();
+        for other in [format!("{name}_providers"), format!("{name}.bak"), "libonnxruntime_providers_cuda.so".to_owned()]
+        {
+            fs::write(root.join(other), "").unwrap();
+        }
+        assert_eq!(in_folder(&root), None);
+        assert!(matches!(named(&root, "(given)"), Err(LibraryError::Missing { .. })));
+        fs::write(root.join(format!("{name}.1.24.0")), "").unwrap();
+        assert_eq!(in_folder(&root), Some(root.join(format!("{name}.1.24.0"))));
+        fs::write(root.join(&name), "").unwrap();
+        assert_eq!(named(&root, "(given)").unwrap(), root.join(&name), "the plain name comes first");
+    }
+}

@@ -35,10 +35,11 @@ pub struct SessionOptions {
 /// What happens to operations that a GPU provider has no kernel for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CpuNodes {
-    /// Loading fails: nothing computes on the CPU unnoticed.
+    /// Loading fails and names them: nothing computes on the CPU unnoticed. Arithmetic on sizes is no such operation; it
+    /// belongs there.
     #[default]
     Refused,
-    /// ONNX Runtime places them on the CPU, as it does with arithmetic on shapes.
+    /// They run on the CPU, with copies to and fro.
     Allowed,
 }
 
@@ -53,7 +54,7 @@ pub enum ArenaExtend {
 }
 
 /// Options of the CUDA execution provider.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CudaOptions {
     /// Index of the GPU.
     pub device: u32,
@@ -67,12 +68,6 @@ pub struct CudaOptions {
     /// shape at fixed addresses. Loading a [`super::Session`] with it is refused: each run passes other buffers, and a
     /// replay would read the first ones.
     pub cuda_graph: bool,
-}
-
-impl Default for CudaOptions {
-    fn default() -> Self {
-        Self { device: 0, memory_limit: None, arena_extend: ArenaExtend::default(), tf32: false, cuda_graph: false }
-    }
 }
 
 impl CudaOptions {

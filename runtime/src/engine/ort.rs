@@ -18,7 +18,7 @@ use mbsd_spec::{NamedTensors, Tensor};
 use super::library::{self, RuntimeLibrary};
 use super::{
     CpuNodes, Engine, EngineError, EngineKind, EngineOptions, Session, SessionOptions, ShapeProfiles, Source, check,
-    guard,
+    guard, placement,
 };
 use crate::onnx::Graph;
 
@@ -119,17 +119,15 @@ impl OrtEngine {
         }
         let strict = on_gpu && options.cpu_nodes == CpuNodes::Refused;
         if strict {
-            builder = plain(builder.with_disable_cpu_fallback())?;
+            builder = plain(builder.with_config_entry(placement::RECORD, "1"))?;
         }
-        builder.commit_from_file(graph).map_err(|error| -> Source {
-            if strict && error.message().contains("fallback to CPU EP has been explicitly disabled") {
-                let hint =
-                    "some operations of the graph have no kernel on the GPU; allow them on the CPU with --cpu-nodes";
-                format!("{hint}: {error}").into()
-            } else {
-                error.into()
+        let session = builder.commit_from_file(graph)?;
+        match if strict { placement::computed_on_cpu(&placement::of(&session)?) } else { None } {
+            Some(nodes) => {
+                Err(format!("the GPU has no kernel for {nodes}; let them run on the CPU with --cpu-nodes").into())
             }
-        })
+            None => Ok(session),
+        }
     }
 }
 
@@ -344,7 +342,59 @@ fn extents(shape: &[i64]) -> Result<Vec<usize>, Source> {
 
 #[cfg(test)]
 mod tests {
-    use super::missing;
+    use mbsd_spec::bundle::DimSpec;
+    use prost::Message;
+    use tract_onnx::pb;
+
+    use super::*;
+
+    /// `y = -x`, as a file.
+    fn negation() -> Vec<u8> {
+        let value = |name: &str| {
+            let tensor = pb::type_proto::Tensor {
+                elem_type: 1,
+                shape: Some(pb::TensorShapeProto { dim: vec![pb::tensor_shape_proto::Dimension::default()] }),
+            };
+            let kind = pb::type_proto::Value::TensorType(tensor);
+            let kind = pb::TypeProto { value: Some(kind), ..pb::TypeProto::default() };
+            pb::ValueInfoProto { name: name.to_owned(), r#type: Some(kind), ..pb::ValueInfoProto::default() }
+        };
+        let node = pb::NodeProto {
+            name: "negate".to_owned(),
+            op_type: "Neg".to_owned(),
+            input: vec!["x".to_owned()],
+            output: vec!["y".to_owned()],
+            ..pb::NodeProto::default()
+        };
+        let graph = pb::GraphProto {
+            name: "negation".to_owned(),
+            node: vec![node],
+            input: vec![value("x")],
+            output: vec![value("y")],
+            ..pb::GraphProto::default()
+        };
+        let opset_import = vec![pb::OperatorSetIdProto { domain: String::new(), version: 17 }];
+        let model = pb::ModelProto { ir_version: 8, opset_import, graph: Some(graph), ..pb::ModelProto::default() };
+        model.encode_to_vec()
+    }
+
+    #[test]
+    fn an_operation_on_the_cpu_is_seen() {
+        let engine = match OrtEngine::open(EngineKind::OrtCpu, &EngineOptions::default()) {
+            Ok(engine) => engine,
+            Err(error) => return eprintln!("SKIPPED an_operation_on_the_cpu_is_seen: {error:?}"),
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("negation.onnx");
+        std::fs::write(&path, negation()).unwrap();
+        let builder = OrtSession::builder(&engine.environment).unwrap();
+        let mut builder = plain(builder.with_config_entry(placement::RECORD, "1")).unwrap();
+        let session = builder.commit_from_file(&path).unwrap();
+        let nodes = placement::of(&session).unwrap();
+        assert_eq!(placement::computed_on_cpu(&nodes).as_deref(), Some("1 Neg (`negate`)"));
+        let spec = spec(&session.inputs()[0]).unwrap();
+        assert_eq!(spec.shape, [DimSpec::Symbol(check::ANONYMOUS.to_owned())]);
+    }
 
     #[test]
     fn the_missing_library_is_named() {

@@ -77,7 +77,7 @@ fn prepare_product(
         Question::Product => seen_title.iter().map(|title| tokenizer.title_row(title, model.max_text_tokens)).collect(),
     };
     let pixels = match &product.image {
-        Some(image) if variant != Variant::Text => Some(match image.read().ok().and_then(|b| decode(&b).ok()) { Some(i) => model.preprocessor.pixels(&i), None => vec![0.0; 3 * model.preprocessor.height() * model.preprocessor.width()] }),
+        Some(image) if variant != Variant::Text => Some(model.preprocessor.pixels(&decode(&image.read()?)?)),
         _ => None,
     };
     Ok(Prepared { variant, texts, pixels })
