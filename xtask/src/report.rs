@@ -262,7 +262,6 @@ pub(crate) fn knowable(product: &Product, attribute: &Attribute) -> bool {
     match attribute.evidence {
         Evidence::Seen => product.image.is_some(),
         Evidence::Read => product.title.is_some(),
-        Evidence::Both => true,
     }
 }
 

@@ -89,7 +89,7 @@ impl OutputFile {
     /// Starts a `.jsonl` (`.ndjson`) or `.parquet` file.
     ///
     /// # Errors
-    /// If the extension is another, the folder cannot be written, or the file is one of `inputs`.
+    /// If the extension is another, the path is a folder or lies in one that cannot be written, or the file is one of `inputs`.
     pub(super) fn create(path: &Path, columns: &[OutputColumn], inputs: &[&Path]) -> Result<Self, JobError> {
         let extension = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
         let is_parquet = match extension.as_deref() {
@@ -100,6 +100,9 @@ impl OutputFile {
                 return Err(JobError::Setting(message));
             }
         };
+        if path.is_dir() {
+            return Err(JobError::Setting(format!("--output {} is a folder; name a file in it", path.display())));
+        }
         if let Ok(output) = path.canonicalize()
             && inputs.iter().any(|input| input.canonicalize().is_ok_and(|input| input == output))
         {

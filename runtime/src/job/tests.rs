@@ -349,11 +349,13 @@ fn an_alignment_model_is_measured_on_labelled_pairs() {
 fn an_output_that_cannot_be_written_is_told_before_work_begins() {
     let folder = Folder::new();
     let input = folder.write("in.jsonl", &mixed_products(3));
+    std::fs::create_dir(input.with_file_name("folder.jsonl")).unwrap();
     let (model, log) = model(Task::Classification, &ALL, Behaviour::default());
     for (output, message) in [
         ("out.csv", "use .parquet or .jsonl"),
         ("in.jsonl", "is an input file as well"),
         ("no/such/folder/out.jsonl", "cannot write"),
+        ("folder.jsonl", "is a folder"),
     ] {
         let outcome = folder.run("in.jsonl", output, ONE, |job| classify(&model, ClassifyOptions { top: 1 }, job));
         let error = outcome.unwrap_err().to_string();

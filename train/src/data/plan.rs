@@ -5,7 +5,7 @@ use rand::seq::SliceRandom;
 use rand::{Rng, RngExt};
 
 /// Batches sorted by length together. More would pad less, and tie a batch's rows to one another more.
-const POOL: usize = 32;
+const POOL: usize = 4;
 
 /// One row to train or evaluate on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

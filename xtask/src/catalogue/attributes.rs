@@ -7,8 +7,6 @@ pub(crate) enum Evidence {
     Seen,
     /// In the title only: the picture does not depend on it.
     Read,
-    /// In both.
-    Both,
 }
 
 impl Evidence {
@@ -17,7 +15,6 @@ impl Evidence {
         match self {
             Self::Seen => "only to be seen",
             Self::Read => "only to be read",
-            Self::Both => "seen and read",
         }
     }
 }
@@ -52,20 +49,18 @@ const fn read(name: &'static str, english: &'static str, chinese: &'static str) 
     Value { name, words: Some([english, chinese]) }
 }
 
-/// What the product is.
-pub(crate) const TYPE: Attribute = Attribute {
-    name: "Type",
-    english: "type",
-    evidence: Evidence::Both,
-    values: &[
-        read("T-shirt", "T-shirt", "T恤"),
-        read("Dress", "dress", "连衣裙"),
-        read("Trousers", "trousers", "长裤"),
-        read("Shoe", "shoe", "运动鞋"),
-        read("Bag", "bag", "手提包"),
-        read("Mug", "mug", "马克杯"),
-    ],
-};
+/// What a product is. Its picture shows it and its title ends with it; no tag asks for it.
+pub(crate) const TYPES: [Value; 6] = [
+    read("T-shirt", "T-shirt", "T恤"),
+    read("Dress", "dress", "连衣裙"),
+    read("Trousers", "trousers", "长裤"),
+    read("Shoe", "shoe", "运动鞋"),
+    read("Bag", "bag", "手提包"),
+    read("Mug", "mug", "马克杯"),
+];
+
+/// Short and long: how sleeves are drawn. No tag asks for it.
+pub(crate) const SLEEVE_LENGTHS: usize = 2;
 
 /// The colour of its body.
 pub(crate) const COLOUR: Attribute = Attribute {
@@ -82,12 +77,6 @@ pub(crate) const PATTERN: Attribute = Attribute {
     evidence: Evidence::Seen,
     values: &[seen("纯色"), seen("条纹"), seen("圆点")],
 };
-
-/// Sleeve length, short or long, of a garment with sleeves.
-pub(crate) const SLEEVE: Attribute =
-    Attribute {
-        name: "袖长", english: "sleeve", evidence: Evidence::Seen, values: &[seen("短袖"), seen("长袖")]
-    };
 
 /// What it is woven of; everything but mugs.
 pub(crate) const MATERIAL: Attribute = Attribute {
@@ -110,5 +99,5 @@ pub(crate) const SEASON: Attribute = Attribute {
     ],
 };
 
-/// Every attribute, in the order in which reports list them: seen, read, both.
-pub(crate) const ATTRIBUTES: [&Attribute; 6] = [&COLOUR, &PATTERN, &SLEEVE, &MATERIAL, &SEASON, &TYPE];
+/// Every attribute, in the order in which reports list them: seen, read.
+pub(crate) const ATTRIBUTES: [&Attribute; 4] = [&COLOUR, &PATTERN, &MATERIAL, &SEASON];

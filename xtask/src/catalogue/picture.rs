@@ -45,14 +45,14 @@ pub(crate) fn draw(looks: Looks, random: &mut Random) -> Vec<u8> {
         std::array::from_fn(|c| upper[c] + (lower[c] - upper[c]) * t)
     });
     let pose = Pose {
-        scale: random.between(0.86, 1.08),
-        angle: random.between(-0.14, 0.14),
-        centre: (random.between(0.46, 0.54), random.between(0.46, 0.54)),
+        scale: random.between(0.98, 1.12),
+        angle: random.between(-0.1, 0.1),
+        centre: (random.between(0.47, 0.53), random.between(0.47, 0.53)),
         mirrored: random.chance(0.5),
     };
     canvas.shade((pose.centre.0, pose.centre.1 + 0.36 * pose.scale), (0.42, 0.14), 0.45);
 
-    let jitter: Rgb = std::array::from_fn(|_| random.between(-14.0, 14.0));
+    let jitter: Rgb = std::array::from_fn(|_| random.between(-10.0, 10.0));
     let base: Rgb = std::array::from_fn(|c| COLOURS[looks.colour][c] + jitter[c]);
     let print = Print::new(looks.pattern, base, random);
     let body = |place: Point| print.at(place).map(|channel| channel * (1.1 - 0.22 * place.1));
@@ -87,7 +87,7 @@ impl Print {
             pattern,
             base,
             second,
-            period: random.between(0.12, 0.15),
+            period: random.between(0.15, 0.18),
             shift: (random.between(0.0, 1.0), random.between(0.0, 1.0)),
             turn: random.between(-0.2, 0.2),
         }
@@ -114,7 +114,7 @@ enum Part {
     Rubber,
 }
 
-/// The parts of a product, those behind first. Types are in the order of [`super::attributes::TYPE`].
+/// The parts of a product, those behind first. Types are in the order of [`super::attributes::TYPES`].
 fn parts(looks: Looks) -> Vec<(Shape, Part)> {
     let body = |points: &[Point]| (Shape::Polygon(points.to_vec()), Part::Body);
     let edge = |points: &[Point]| (Shape::Polygon(points.to_vec()), Part::Edge);

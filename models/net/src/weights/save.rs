@@ -24,7 +24,21 @@ pub fn save(model: &Mbsd, path: impl AsRef<Path>) -> Result<(), WeightsError> {
     // The `transformers` library refuses a file that does not say which framework's layout it has.
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     safetensors::serialize_to_file(collector.tensors, Some(metadata), path.as_ref())
-        .map_err(|error| WeightsError::Write { path: path.as_ref().to_owned(), reason: error.to_string() })
+        .map_err(|error| error.to_string())
+        .and_then(|()| let_others_read(path.as_ref()).map_err(|error| error.to_string()))
+        .map_err(|reason| WeightsError::Write { path: path.as_ref().to_owned(), reason })
+}
+
+/// `safetensors` writes through a temporary file that only its owner may read.
+#[cfg(unix)]
+fn let_others_read(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn let_others_read(_: &Path) -> std::io::Result<()> {
+    Ok(())
 }
 
 struct Collector {
