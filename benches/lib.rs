@@ -1,1 +1,0 @@
-//! Micro-benchmarks of what this project writes itself; run them with `cargo bench -p mbsd-benches`.
