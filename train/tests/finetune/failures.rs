@@ -63,7 +63,7 @@ fn a_run_is_neither_overwritten_nor_continued_by_another() {
     finetune(&run(&[]), Span { stop_after: Some(1), ..Span::default() }, &device).unwrap();
     let error = finetune(&run(&[]), Span::default(), &device).unwrap_err().to_string();
     assert!(error.contains("use --resume"), "{error}");
-    let other = run(&["optimizer.learning_rate=1e-3"]);
+    let other = run(&["optimizer.learning_rate=2e-3"]);
     let error = finetune(&other, Span { resume: true, ..Span::default() }, &device).unwrap_err().to_string();
     assert!(error.contains("another run file"), "{error}");
 }

@@ -15,7 +15,7 @@ fn bytes(path: std::path::PathBuf) -> Vec<u8> {
 fn match_learns_what_is_seen_and_what_is_read() {
     let _alone = alone();
     let catalogue = Catalogue::new(600, 240);
-    let changes = ["training.epochs=8", "model.hidden_dropout_prob=0", "model.attention_probs_dropout_prob=0"];
+    let changes = ["training.epochs=16", "model.hidden_dropout_prob=0", "model.attention_probs_dropout_prob=0"];
     let run = catalogue.run("match", "out", &changes);
     let state = finetune(&run, Span::default(), &Device::flex()).unwrap();
     let area = |variant| state.validation[&variant].roc_auc.unwrap();
@@ -32,7 +32,7 @@ fn match_learns_what_is_seen_and_what_is_read() {
     assert!(report.unexpected.is_empty() && report.missing.is_empty());
     assert!(!best.join("optimizer.safetensors").exists() && catalogue.path("out/last/optimizer.safetensors").exists());
     let log = String::from_utf8(bytes(catalogue.path("out/metrics.jsonl"))).unwrap();
-    assert_eq!(log.lines().filter(|line| line.contains("validation")).count(), 8);
+    assert_eq!(log.lines().filter(|line| line.contains("validation")).count(), 16);
     assert!(log.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()));
 }
 
