@@ -1,6 +1,6 @@
 //! The compiler's own graph: operations over values with symbolic extents, weights by content.
 //!
-//! It knows nothing of any particular model. [`crate::capture`] makes it, [`crate::passes`] rewrite
+//! It knows nothing of any particular model. [`crate::Compiler`] makes it, [`crate::passes`] rewrite
 //! it, [`crate::onnx`] writes it.
 
 use std::collections::BTreeMap;

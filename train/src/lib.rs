@@ -1,7 +1,7 @@
 //! Trains MBSD with Burn: data sets, objectives, optimisation, checkpoints, evaluation.
 //!
 //! Data flows one way: [`run`] (what is asked for) -> [`data`] (products to batches, in worker threads) ->
-//! [`objective`] (batches to losses) -> [`trainer`] (losses to weights) -> [`checkpoint`]. [`finetune`] puts them
+//! [`objective`] (batches to losses) -> [`trainer`] (losses to weights) -> [`checkpoint`]. [`finetune()`] puts them
 //! together for the tasks with a head; every stage shares the trainer and the checkpoints.
 
 pub mod checkpoint;

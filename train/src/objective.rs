@@ -23,7 +23,7 @@ pub fn binary_cross_entropy(logits: Tensor<1>, labels: Tensor<1>, smoothing: f64
     (logits.clone().clamp_min(0.0) - logits * labels + softplus).mean()
 }
 
-/// Mean over the batch of -log softmax(x)[class], for `[batch, classes]` and `[batch]`. Smoothing moves that much of
+/// Mean over the batch of -log softmax(x) at the class, for `[batch, classes]` and `[batch]`. Smoothing moves that much of
 /// the label's mass to all classes.
 pub fn cross_entropy(logits: Tensor<2>, classes: Tensor<1, Int>, smoothing: f64) -> Tensor<1> {
     let log_probabilities = log_softmax(logits, 1);

@@ -71,7 +71,7 @@ trait Format: Send {
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// An output file being written. Dropped before [`OutputFile::finish`], it leaves nothing behind.
+/// An output file being written. Dropped before it is finished, it leaves nothing behind.
 pub struct OutputFile {
     format: Option<Box<dyn Format>>,
     staged: TempPath,
