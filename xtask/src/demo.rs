@@ -157,8 +157,8 @@ impl Demo<'_> {
             (
                 "Tag other products: a table with the columns id, title and image (a path), and a list of tags.",
                 format!(
-                    "{mbsd} tag --bundle {bundle} --input {catalogue}/held-out.jsonl --tags {catalogue}/tags.txt --top 5 \\\n    \
-                     --output {}",
+                    "{mbsd} tag --bundle {bundle} --input {catalogue}/held-out.jsonl \\\n    \
+                     --tags {catalogue}/tags.txt --top 5 --output {}",
                     self.file("tagged.parquet")
                 ),
             ),
