@@ -1,4 +1,4 @@
-//! CSV and TSV: a header line, then one row a record.
+//! CSV and TSV: a header line, or column names given from outside, then one row a record.
 
 use std::fs::File;
 use std::path::Path;
@@ -18,15 +18,19 @@ pub(crate) enum Dialect {
     Tsv,
 }
 
-/// Opens a file and reads its header.
+/// Opens a file and reads its header, unless its columns are given.
 pub(crate) fn open(path: &Path, dialect: Dialect, selection: &Selection) -> Result<Table, ReadError> {
     let file = File::open(path).map_err(ReadError::io(path))?;
     let mut input = csv::ReaderBuilder::new()
         .delimiter(if dialect == Dialect::Csv { b',' } else { b'\t' })
         .quoting(dialect == Dialect::Csv)
         .flexible(true)
+        .has_headers(selection.header.is_none())
         .from_reader(file);
-    let header = input.byte_headers().map_err(|error| ReadError::broken(path, error.to_string()))?.clone();
+    let header = match &selection.header {
+        Some(names) => ByteRecord::from(names.iter().map(String::as_bytes).collect::<Vec<_>>()),
+        None => input.byte_headers().map_err(|error| ReadError::broken(path, error.to_string()))?.clone(),
+    };
     let mut names: Vec<String> = Vec::new();
     let mut columns = Vec::new();
     let mut positions = Vec::new();
@@ -35,7 +39,8 @@ pub(crate) fn open(path: &Path, dialect: Dialect, selection: &Selection) -> Resu
         let name = std::str::from_utf8(name)
             .map_err(|_| ReadError::broken(path, "the header is not UTF-8; save the file as UTF-8"))?;
         if names.iter().any(|known| known == name) {
-            return Err(ReadError::broken(path, format!("the header names the column `{name}` twice")));
+            let place = if selection.header.is_some() { "the given header" } else { "the header" };
+            return Err(ReadError::broken(path, format!("{place} names the column `{name}` twice")));
         }
         names.push(name.to_owned());
         if selection.wants(name) {
@@ -126,6 +131,30 @@ mod tests {
             rows.iter().map(texts).collect::<Vec<_>>(),
             [vec!["1: field_count"], vec!["2: field_count"], vec!["3", "InvalidUtf8"], vec!["4", "d"]]
         );
+    }
+
+    #[test]
+    fn a_file_without_a_header_takes_the_given_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.tsv");
+        std::fs::write(&path, "\u{feff}连衣裙\tt1\t1\n毛衣\tt2\n鞋\tt3\t0\n").unwrap();
+        let header = |names: &[&str]| Some(names.iter().map(|&name| name.to_owned()).collect());
+        let open = |path: &Path, names: &[&str]| {
+            Table::open(path, &Selection { header: header(names), ..Selection::default() })
+        };
+        let table = open(&path, &["query", "title", "label"]).unwrap();
+        assert_eq!(table.names, ["query", "title", "label"]);
+        let rows = crate::table::testing::rows(table);
+        assert_eq!(
+            rows.iter().map(texts).collect::<Vec<_>>(),
+            [vec!["连衣裙", "t1", "1"], vec!["2: field_count"], vec!["鞋", "t3", "0"]]
+        );
+        let error = open(&path, &["query", "query", "label"]).err().unwrap().to_string();
+        assert!(error.contains("the given header names the column `query` twice"), "{error}");
+        let jsonl = folder.path().join("a.jsonl");
+        std::fs::write(&jsonl, "{}").unwrap();
+        let error = open(&jsonl, &["query"]).err().unwrap().to_string();
+        assert!(error.contains("its columns have names of their own"), "{error}");
     }
 
     #[test]

@@ -54,6 +54,11 @@ impl ImageFolder {
         Ok(bytes)
     }
 
+    /// Whether something is at a path; refused paths count as there, so that they are reported.
+    pub(crate) fn has(&self, given: &str) -> bool {
+        !given.contains("://") && !matches!(self.resolve(given), Err(error) if error.code == codes::IMAGE_MISSING)
+    }
+
     fn resolve(&self, given: &str) -> Result<PathBuf, RowError> {
         let refused = |why: &str| Err(row_error(codes::IMAGE_PATH_REFUSED, format!("`{given}` {why}")));
         let outside = || refused("leads out of the image folder");

@@ -10,17 +10,21 @@
 mod cell;
 mod delimited;
 mod error;
+mod fields;
 mod image;
 mod jsonl;
 mod pairs;
 mod parquet;
 mod product;
+mod product_pairs;
 mod table;
 mod tags;
 
 pub use cell::{Column, ColumnType};
 pub use error::{BadRow, ReadError};
+pub use fields::{FieldOptions, FieldRow, Fields, integer, texts};
 pub use image::{ImageFolder, ImageSource};
 pub use pairs::{Pair, PairOptions, Pairs};
-pub use product::{DuplicateIds, Keep, Product, ProductOptions, Products};
+pub use product::{AbsentImages, DuplicateIds, Ids, Keep, Product, ProductOptions, Products};
+pub use product_pairs::{ProductPair, ProductPairOptions, ProductPairs};
 pub use tags::{read_tags, truth};

@@ -61,7 +61,7 @@ impl Pairs {
     pub fn open(path: impl AsRef<Path>, options: &PairOptions) -> Result<Self, ReadError> {
         let ids = vec![options.source_column.clone(), options.target_column.clone()];
         let only = ids.iter().cloned().chain(options.label_column.clone()).collect();
-        let table = Table::open(path.as_ref(), &Selection { only: Some(only), image: None, text: ids })?;
+        let table = Table::open(path.as_ref(), &Selection { only: Some(only), text: ids, ..Selection::default() })?;
         let source = table.require(&options.source_column)?;
         let target = table.require(&options.target_column)?;
         let label = options.label_column.as_deref().map(|label| table.require(label)).transpose()?;

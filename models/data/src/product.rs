@@ -1,8 +1,10 @@
 //! Products: rows with an id, and a title or an image or both.
 
+mod options;
+
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -11,6 +13,8 @@ use crate::cell::{Cell, Column, Record};
 use crate::error::{BadRow, ReadError, codes, row_error};
 use crate::image::{ImageFolder, ImageSource};
 use crate::table::{Selection, Table};
+
+pub use options::{AbsentImages, DuplicateIds, Ids, Keep, ProductOptions};
 
 /// One row of a catalogue.
 #[derive(Debug, Clone)]
@@ -27,64 +31,13 @@ pub struct Product {
     pub columns: Vec<Value>,
 }
 
-/// What to do with the second row of an id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum DuplicateIds {
-    /// The first row is delivered, each later one is a bad row (`duplicate_id`) that names the first: results are
-    /// looked up by id, and two rows of one id would make that ambiguous. Takes about 50 bytes a product.
-    #[default]
-    Refuse,
-    /// All are delivered: files with several rows a product, such as labelled (product, tag) rows.
-    Allow,
-}
-
-/// Which further columns to read.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Keep {
-    /// All of them.
-    #[default]
-    All,
-    /// These, each of which must be there.
-    Named(Vec<String>),
-}
-
-/// How products lie in a file.
-#[derive(Debug, Clone)]
-pub struct ProductOptions {
-    /// Column of the id: text or integers.
-    pub id_column: String,
-    /// Column of the title; a file may lack it if it has images.
-    pub title_column: String,
-    /// Column of the image, a path or embedded; a file may lack it if it has titles.
-    pub image_column: String,
-    /// Folder of the image paths; the folder of the input file where `None`.
-    pub images: Option<PathBuf>,
-    /// Reads image files outside that folder too. For catalogues one has made oneself.
-    pub allow_outside: bool,
-    /// Which further columns to read.
-    pub keep: Keep,
-    /// What to do with the second row of an id.
-    pub duplicate_ids: DuplicateIds,
-}
-
-impl Default for ProductOptions {
-    fn default() -> Self {
-        Self {
-            id_column: "id".to_owned(),
-            title_column: "title".to_owned(),
-            image_column: "image".to_owned(),
-            images: None,
-            allow_outside: false,
-            keep: Keep::All,
-            duplicate_ids: DuplicateIds::Refuse,
-        }
-    }
-}
-
 /// The products of a file, in its order.
 pub struct Products {
     table: Table,
-    id: usize,
+    /// Where the id is; `None` where the row's number stands for it.
+    id: Option<usize>,
+    ids: Ids,
+    absent_images: AbsentImages,
     title: Option<usize>,
     image: Option<usize>,
     columns: Arc<[Column]>,
@@ -117,9 +70,13 @@ impl Products {
             only,
             image: Some(options.image_column.clone()),
             text: vec![options.id_column.clone(), options.title_column.clone()],
+            header: options.header.clone(),
         };
         let table = Table::open(path, &selection)?;
-        let id = table.require(&options.id_column)?;
+        let id = match options.ids {
+            Ids::Column => Some(table.require(&options.id_column)?),
+            Ids::Rows(_) => None,
+        };
         let title = table.position(&options.title_column);
         let image = table.position(&options.image_column);
         if title.is_none() && image.is_none() {
@@ -130,15 +87,26 @@ impl Products {
                 table.require(name)?;
             }
         }
-        let taken = |position: usize| position == id || Some(position) == title || Some(position) == image;
+        let taken = |position: usize| [id, title, image].contains(&Some(position));
         let columns = (table.columns.iter().enumerate())
             .filter(|(position, _)| !taken(*position))
             .map(|(_, column)| column.clone())
             .collect();
         let beside = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let folder = ImageFolder::new(options.images.as_deref().unwrap_or(beside), options.allow_outside)?;
-        let seen = (options.duplicate_ids == DuplicateIds::Refuse).then(HashMap::new);
-        Ok(Self { table, id, title, image, columns, folder: Arc::new(folder), seen })
+        let may_repeat = options.ids == Ids::Column && options.duplicate_ids == DuplicateIds::Refuse;
+        let seen = may_repeat.then(HashMap::new);
+        Ok(Self {
+            table,
+            id,
+            ids: options.ids.clone(),
+            absent_images: options.absent_images,
+            title,
+            image,
+            columns,
+            folder: Arc::new(folder),
+            seen,
+        })
     }
 
     /// The further columns: those that are not id, title or image. Raw bytes are not among them.
@@ -153,13 +121,16 @@ impl Products {
 
     fn product(&mut self, record: Record) -> Result<Product, BadRow> {
         let row = record.row;
-        let mut id = Ok(None);
+        let mut id = match &self.ids {
+            Ids::Column => Ok(None),
+            Ids::Rows(prefix) => Ok(Some(format!("{prefix}{row}"))),
+        };
         let mut title = Ok(None);
         let mut image = Ok(None);
         let mut columns = Vec::with_capacity(self.columns.len());
         let mut misencoded = None;
         for (position, cell) in record.cells.into_iter().enumerate() {
-            if position == self.id {
+            if Some(position) == self.id {
                 id = id_text(cell);
             } else if Some(position) == self.title {
                 title = title_text(cell);
@@ -186,10 +157,10 @@ impl Products {
         let id = match id {
             Ok(Some(id)) => id,
             Ok(None) => {
-                let message = format!("`{}` is null or empty", name(Some(self.id)));
+                let message = format!("`{}` is null or empty", name(self.id));
                 return Err(bad(None, columns, codes::MISSING_ID, message));
             }
-            Err(fault) => return Err(bad(None, columns, fault.code(), fault.message(name(Some(self.id))))),
+            Err(fault) => return Err(bad(None, columns, fault.code(), fault.message(name(self.id)))),
         };
         if let Some(first) = self.seen.as_mut().and_then(|seen| first_row_of(seen, &id, row)) {
             let message = format!("row {first} has the id `{id}` already; this row was left out");
@@ -213,6 +184,7 @@ impl Products {
     fn image_source(&self, cell: Cell) -> Result<Option<ImageSource>, Fault> {
         let file = |path: String| match path.trim() {
             "" => None,
+            _ if self.absent_images == AbsentImages::Drop && !self.folder.has(&path) => None,
             _ => Some(ImageSource::File { folder: self.folder.clone(), path }),
         };
         match cell {

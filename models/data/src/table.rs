@@ -21,6 +21,8 @@ pub(crate) struct Selection {
     pub(crate) image: Option<String>,
     /// Columns that may be bytes without being declared text.
     pub(crate) text: Vec<String>,
+    /// The columns of a CSV or TSV file without a header line.
+    pub(crate) header: Option<Vec<String>>,
 }
 
 impl Selection {
@@ -45,6 +47,10 @@ impl Table {
     pub(crate) fn open(path: &Path, selection: &Selection) -> Result<Self, ReadError> {
         let extension = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
         match extension.as_deref() {
+            Some("parquet" | "jsonl" | "ndjson") if selection.header.is_some() => Err(ReadError::broken(
+                path,
+                "its columns have names of their own; only those of CSV and TSV can be given",
+            )),
             Some("parquet") => parquet::open(path, selection),
             Some("jsonl" | "ndjson") => jsonl::open(path, selection),
             Some("csv") => delimited::open(path, delimited::Dialect::Csv, selection),

@@ -39,6 +39,7 @@ pub(super) fn open_products(args: &InputArgs, keep: Keep, duplicate_ids: Duplica
         allow_outside: args.images_anywhere,
         keep,
         duplicate_ids,
+        ..ProductOptions::default()
     };
     Ok(Products::open(&args.input, &options)?)
 }

@@ -1,4 +1,5 @@
 use std::fs;
+use std::path::PathBuf;
 
 use serde_json::json;
 
@@ -177,4 +178,98 @@ fn the_fashion_set_is_read_whole() {
         assert_eq!(read, count, "{file}");
         assert!(rows == 0 || read == rows, "{file}: {read}");
     }
+}
+
+/// The forms of the paper's released samples: no header, no id, images by address or by a path of another machine.
+#[test]
+fn the_papers_forms_are_read_with_given_columns() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = |id: &str, columns: &[&str]| format!("{id}: {}", columns.join(" "));
+    for (content, header, kept, expected) in [
+        ("卫衣\ti4/a.jpg\n", &["title", "image"][..], &[][..], text("1", &["卫衣"])),
+        (
+            "女裤\t短裤 女\ti2/a.jpg\t0\n",
+            &["query", "title", "image", "label"],
+            &["query", "label"],
+            text("1", &["短裤 女", "女裤", "0"]),
+        ),
+        (
+            "款式:开衫款\t毛衣\thttps://x/a.jpg\t1\n",
+            &["tag", "title", "image", "label"],
+            &["tag", "label"],
+            text("1", &["毛衣", "款式:开衫款", "1"]),
+        ),
+        (
+            "邮简（飞天）\ti8/a.jpg\t邮简\n",
+            &["title", "image", "class"],
+            &["class"],
+            text("1", &["邮简（飞天）", "邮简"]),
+        ),
+    ] {
+        let path = folder.path().join("a.tsv");
+        fs::write(&path, content).unwrap();
+        let options = ProductOptions {
+            header: Some(header.iter().map(|&name| name.to_owned()).collect()),
+            keep: Keep::Named(kept.iter().map(|&name| name.to_owned()).collect()),
+            ids: Ids::Rows(String::new()),
+            ..ProductOptions::default()
+        };
+        let product = |options: &ProductOptions| Products::open(&path, options).unwrap().next().unwrap().unwrap();
+        let refused = product(&options);
+        let columns: Vec<&str> =
+            refused.title.as_deref().into_iter().chain(refused.columns.iter().map(|v| v.as_str().unwrap())).collect();
+        assert_eq!(text(&refused.id, &columns), expected);
+        let code = refused.image.unwrap().read().unwrap_err().code;
+        assert!(matches!(code, "image_missing" | "image_path_refused"), "{code}");
+        let dropped = product(&ProductOptions { absent_images: AbsentImages::Drop, ..options });
+        assert!(dropped.image.is_none(), "the product counts as one without an image");
+    }
+}
+
+#[test]
+fn a_path_that_may_not_be_read_is_never_dropped_silently() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.csv");
+    fs::write(&path, "id,title,image\n1,a,../secret\n").unwrap();
+    let options = ProductOptions { absent_images: AbsentImages::Drop, ..ProductOptions::default() };
+    let product = Products::open(&path, &options).unwrap().next().unwrap().unwrap();
+    assert_eq!(product.image.unwrap().read().unwrap_err().code, "image_path_refused");
+}
+
+/// The released samples themselves.
+#[test]
+fn the_released_samples_are_read_whole() {
+    let Some(data) = std::env::var_os("MBSD_DATA").map(PathBuf::from) else {
+        println!("skipped: MBSD_DATA is not set");
+        return;
+    };
+    let samples = data.join("mbsd-paper-samples");
+    for (name, header, rows) in [
+        ("pretrain_stage1_samples.tsv", &["title", "image"][..], 50),
+        ("pretrain_stage2_samples.tsv", &["query", "title", "image", "label"], 50),
+        ("finetune_attr_pred_samples1.tsv", &["tag", "title", "image", "label"], 50),
+        ("finetune_attr_pred_samples2.tsv", &["tag", "title", "image", "label"], 50),
+        ("finetune_clf_samples.tsv", &["title", "image", "class"], 50),
+    ] {
+        let options = ProductOptions {
+            header: Some(header.iter().map(|&name| name.to_owned()).collect()),
+            ids: Ids::Rows("row-".to_owned()),
+            absent_images: AbsentImages::Drop,
+            ..ProductOptions::default()
+        };
+        let products: Vec<_> = Products::open(samples.join(name), &options).unwrap().map(|row| row.unwrap()).collect();
+        assert_eq!(products.len(), rows, "{name}");
+        assert!(products.iter().all(|product| product.title.is_some() && product.image.is_none()), "{name}");
+    }
+    let options = crate::ProductPairOptions {
+        header: Some(
+            ["source_title", "source_image", "target_title", "target_image", "label"].map(str::to_owned).to_vec(),
+        ),
+        label_column: Some("label".to_owned()),
+        absent_images: AbsentImages::Drop,
+        ..crate::ProductPairOptions::default()
+    };
+    let pairs = crate::ProductPairs::open(samples.join("finetune_ali_samples.tsv"), &options).unwrap();
+    let labels: Vec<bool> = pairs.map(|pair| pair.unwrap().label.unwrap()).collect();
+    assert_eq!((labels.len(), labels.iter().filter(|&&same| same).count()), (12, 6));
 }
