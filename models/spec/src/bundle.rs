@@ -7,7 +7,7 @@ mod write;
 
 pub use manifest::{Artifact, DimSpec, Manifest, Measured, Parity, Provenance, SCHEMA_VERSION, TensorSpec};
 pub use read::{Bundle, BundleError};
-pub use write::{BundleWriter, sha256_file};
+pub use write::{BundleWriter, sha256, sha256_file};
 
 /// File names with a fixed meaning inside a bundle.
 pub mod names {

@@ -47,6 +47,9 @@ pub struct Config {
     pub patch_size: usize,
     /// Channels of the input image: 3.
     pub num_channels: usize,
+    /// How pixels become patch vectors.
+    #[serde(skip_serializing_if = "Patchify::is_default")]
+    pub patchify: Patchify,
     /// Always `bert`: written for programs that choose a reader by it.
     pub model_type: ModelType,
     /// Always `gelu`: the exact (erf) form.
@@ -71,6 +74,23 @@ pub enum Activation {
     /// `x * Phi(x)` with the error function.
     #[default]
     Gelu,
+}
+
+/// How pixels become patch vectors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Patchify {
+    /// Four convolutions with LayerNorms and ReLUs between them (paper, section 3.2).
+    #[default]
+    Cnn,
+    /// One linear map of a patch's pixels (paper, section 4.7.2).
+    Linear,
+}
+
+impl Patchify {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A configuration that cannot be read or honoured.
@@ -141,6 +161,7 @@ impl Config {
             image_size: 224,
             patch_size: 32,
             num_channels: 3,
+            patchify: Patchify::Cnn,
             model_type: ModelType::Bert,
             hidden_act: Activation::Gelu,
             type_vocab_size: SEGMENTS,
@@ -247,6 +268,8 @@ struct ConfigFile {
     patch_size: usize,
     #[serde(default = "default_channels")]
     num_channels: usize,
+    #[serde(default)]
+    patchify: Patchify,
     #[serde(default = "default_segments")]
     type_vocab_size: usize,
     model_type: Option<String>,
@@ -309,6 +332,7 @@ impl TryFrom<ConfigFile> for Config {
             image_size: file.image_size,
             patch_size: file.patch_size,
             num_channels: file.num_channels,
+            patchify: file.patchify,
             model_type: ModelType::Bert,
             hidden_act: Activation::Gelu,
             type_vocab_size: file.type_vocab_size,
@@ -328,6 +352,16 @@ mod tests {
         assert_eq!(config.image_tokens(), 50);
         assert_eq!(config.head_size(), 64);
         assert_eq!(config.max_text_tokens(), 144);
+    }
+
+    #[test]
+    fn the_patchify_network_is_named_where_it_is_not_the_papers() {
+        assert!(!Config::base().to_json().contains("patchify"));
+        let linear = Config { patchify: Patchify::Linear, ..Config::base() };
+        assert!(linear.to_json().contains(r#""patchify": "linear""#));
+        assert_eq!(Config::from_json(&linear.to_json()).unwrap(), linear);
+        let error = Config::from_json(&linear.to_json().replace("linear", "vit")).unwrap_err().to_string();
+        assert!(error.contains("unknown variant `vit`"), "{error}");
     }
 
     #[test]

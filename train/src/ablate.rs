@@ -1,0 +1,101 @@
+//! Ablation studies: rows of runs that differ in a few keys, each with several seeds, as one table (paper, section 4.7).
+//! `docs/training.md` documents the file and what comes of it.
+//!
+//! [`Ablation`] (the file) -> [`Plan`] (every run once) -> [`Plan::run`] -> [`Results`].
+
+mod file;
+mod page;
+mod plan;
+mod plot;
+mod results;
+mod statistics;
+mod table;
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use burn::tensor::Device;
+
+pub use file::{Ablation, Changes, Row, Stage, UniModal};
+pub use plan::{Cell, Plan, PlannedRun};
+pub use results::{CellResult, Distilled, Measure, Results, RowResult, Summary};
+pub use statistics::Spread;
+
+use crate::{Span, TrainError, train};
+
+impl Plan {
+    /// Trains what is not finished yet, on `device` (one without automatic differentiation), and writes the tables anew after
+    /// each cell. A run that diverges ends its cell and is noted; the others go on.
+    ///
+    /// # Errors
+    /// See [`TrainError`].
+    pub fn run(&self, device: &Device) -> Result<Results, TrainError> {
+        let (mut failures, mut diverged) = (BTreeMap::new(), BTreeMap::new());
+        let mut results = self.report(&failures)?;
+        for (index, cell) in self.cells.iter().enumerate() {
+            let Some(&last) = cell.runs.last() else { continue };
+            eprintln!("cell {}/{}: {}", index + 1, self.cells.len(), self.title(cell));
+            if let Some(failure) = self.finish(last, device, &mut diverged)? {
+                eprintln!("{}: {failure}", self.title(cell));
+                failures.insert(index, failure);
+            }
+            results = self.report(&failures)?;
+        }
+        Ok(results)
+    }
+
+    /// What people call a cell.
+    pub fn title(&self, cell: &Cell) -> String {
+        format!("{}, seed {}", self.ablation.rows[cell.row].name, cell.seed)
+    }
+
+    /// Trains a run and those that it starts from, as far as they are not finished. What it returns is why one of them
+    /// diverged, which `diverged` holds by run.
+    fn finish(
+        &self,
+        index: usize,
+        device: &Device,
+        diverged: &mut BTreeMap<usize, String>,
+    ) -> Result<Option<String>, TrainError> {
+        let planned = &self.runs[index];
+        if diverged.contains_key(&index) || planned.finished()?.is_some() {
+            return Ok(diverged.get(&index).cloned());
+        }
+        if let Some(previous) = planned.previous
+            && let Some(failure) = self.finish(previous, device, diverged)?
+        {
+            return Ok(Some(failure));
+        }
+        eprintln!("{}", planned.run.output.display());
+        match train(&planned.run, Span { resume: true, ..Span::default() }, device) {
+            Err(error @ TrainError::Diverged { .. }) => {
+                let failure = format!("{}: {error}", planned.name);
+                diverged.insert(index, failure.clone());
+                Ok(Some(failure))
+            }
+            Err(error) => Err(error),
+            Ok(_) => Ok(None),
+        }
+    }
+
+    /// Writes `results.json`, `table.md` and `ablation.html` of what is finished.
+    ///
+    /// # Errors
+    /// [`TrainError::Io`] and [`TrainError::Resume`].
+    pub fn report(&self, failures: &BTreeMap<usize, String>) -> Result<Results, TrainError> {
+        let results = Results::collect(self, failures)?;
+        let output = &self.ablation.output;
+        fs::create_dir_all(output).map_err(TrainError::io("create", output))?;
+        let json = serde_json::to_string_pretty(&results).expect("structs of plain fields are JSON");
+        for (name, text) in [
+            ("results.json", json + "\n"),
+            ("table.md", table::markdown(&results)),
+            ("ablation.html", page::page(&results)),
+        ] {
+            let (path, temporary) = (output.join(name), output.join(format!(".{name}.new")));
+            fs::write(&temporary, text).map_err(TrainError::io("write", &temporary))?;
+            fs::rename(&temporary, &path).map_err(TrainError::io("write", &path))?;
+        }
+        Ok(results)
+    }
+}
