@@ -1,66 +1,9 @@
-//! Losses of the tasks with a head.
+//! From what the model makes of a batch to its loss: the tasks with a head, and both stages of pre-training.
 
-use burn::tensor::activation::log_softmax;
-use burn::tensor::{Int, Tensor};
-use mbsd_net::Mbsd;
+mod batch;
+mod heads;
+pub mod sdmi;
+pub mod stage1;
 
-use crate::data::Targets;
-
-/// Mean loss of a batch's pooled vectors, `[batch, hidden]`: binary cross-entropy for match, cross-entropy for
-/// classification (paper, sections 4.4 and 4.6).
-pub fn head_loss(model: &Mbsd, pooled: Tensor<2>, targets: Targets, smoothing: f64) -> Tensor<1> {
-    match targets {
-        Targets::Binary(labels) => binary_cross_entropy(model.match_logits(pooled), labels, smoothing),
-        Targets::Classes(classes) => cross_entropy(model.head_outputs(pooled), classes, smoothing),
-    }
-}
-
-/// Mean over the batch of -y log sigmoid(x) - (1 - y) log sigmoid(-x), `[batch]` each, in the form that does not
-/// overflow. Smoothing moves that much of the label's mass to both labels.
-pub fn binary_cross_entropy(logits: Tensor<1>, labels: Tensor<1>, smoothing: f64) -> Tensor<1> {
-    let labels = if smoothing > 0.0 { labels * (1.0 - smoothing) + smoothing / 2.0 } else { labels };
-    let softplus = logits.clone().abs().neg().exp().log1p();
-    (logits.clone().clamp_min(0.0) - logits * labels + softplus).mean()
-}
-
-/// Mean over the batch of -log softmax(x) at the class, for `[batch, classes]` and `[batch]`. Smoothing moves that much of
-/// the label's mass to all classes.
-pub fn cross_entropy(logits: Tensor<2>, classes: Tensor<1, Int>, smoothing: f64) -> Tensor<1> {
-    let log_probabilities = log_softmax(logits, 1);
-    let chosen = log_probabilities.clone().gather(1, classes.unsqueeze_dim::<2>(1)).mean().neg();
-    if smoothing == 0.0 {
-        return chosen;
-    }
-    chosen * (1.0 - smoothing) - log_probabilities.mean() * smoothing
-}
-
-#[cfg(test)]
-mod tests {
-    use burn::tensor::Device;
-
-    use super::*;
-
-    fn scalar(loss: Tensor<1>) -> f64 {
-        f64::from(loss.into_scalar::<f32>())
-    }
-
-    #[test]
-    fn binary_cross_entropy_does_not_overflow() {
-        let device = Device::flex();
-        let logits = Tensor::from_data([100.0, -100.0, 0.5], &device);
-        let labels = Tensor::from_data([1.0, 0.0, 0.0], &device);
-        assert!((scalar(binary_cross_entropy(logits.clone(), labels, 0.0)) - 0.974_077 / 3.0).abs() < 1e-6);
-        let wrong = Tensor::from_data([0.0, 1.0, 0.0], &device);
-        assert!((scalar(binary_cross_entropy(logits, wrong, 0.0)) - 200.974_077 / 3.0).abs() < 1e-4);
-    }
-
-    #[test]
-    fn smoothing_mixes_in_the_uniform_label() {
-        let device = Device::flex();
-        let logits = Tensor::from_data([[2.0, 0.0, -1.0]], &device);
-        let class = |c: i64| Tensor::<1, Int>::from_data([c], &device);
-        let plain: Vec<f64> = (0..3).map(|c| scalar(cross_entropy(logits.clone(), class(c), 0.0))).collect();
-        let expected = 0.7 * plain[1] + 0.3 * plain.iter().sum::<f64>() / 3.0;
-        assert!((scalar(cross_entropy(logits, class(1), 0.3)) - expected).abs() < 1e-6);
-    }
-}
+pub use batch::{BatchLoss, Losses, Stage1Outcome, head_logits, stage1 as stage1_batch};
+pub use heads::{binary_cross_entropy, cross_entropy};

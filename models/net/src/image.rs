@@ -6,8 +6,8 @@ use burn::nn::{Dropout, DropoutConfig, LayerNorm, LayerNormConfig};
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 use burn::tensor::module::linear;
-use mbsd_spec::Config;
 use mbsd_spec::config::CONV_LAYER_NORM_EPS;
+use mbsd_spec::{Config, Patchify};
 
 use crate::initial::Initial;
 
@@ -18,6 +18,15 @@ pub struct ImageInput {
     pub pixel_values: Tensor<4>,
     /// 1 for a row with an image, 0 for one whose image positions nobody may attend to, `[batch]`.
     /// `None` where every row has one.
+    pub present: Option<Tensor<1>>,
+}
+
+/// A batch of patch vectors, as [`ImageEmbeddings::patch_features`] makes them: for callers that use them twice or hide some.
+#[derive(Debug, Clone)]
+pub struct PatchInput {
+    /// Without positions, `[batch, patches, hidden]`.
+    pub features: Tensor<3>,
+    /// As in [`ImageInput`], `[batch]`.
     pub present: Option<Tensor<1>>,
 }
 
@@ -66,7 +75,7 @@ impl PatchifyStage {
 /// Patch vectors with learned positions behind a learned image `[CLS]` (paper, section 3.2).
 #[derive(Module, Debug)]
 pub struct ImageEmbeddings {
-    /// The patchify network: 4 stages down to one pixel a patch.
+    /// The patchify network: 4 stages down to one pixel a patch, or a single one.
     pub patchify: Vec<PatchifyStage>,
     /// The image `[CLS]`, `[1, 1, hidden]`; it gets no position.
     pub cls: Param<Tensor<3>>,
@@ -81,7 +90,11 @@ impl ImageEmbeddings {
             16 => 1,
             _ => 2,
         };
-        let stages = [(config.num_channels, 64, 4), (64, 192, 2), (192, 384, 2), (384, config.hidden_size, last)];
+        let (channels, hidden) = (config.num_channels, config.hidden_size);
+        let stages = match config.patchify {
+            Patchify::Cnn => vec![(channels, 64, 4), (64, 192, 2), (192, 384, 2), (384, hidden, last)],
+            Patchify::Linear => vec![(channels, hidden, config.patch_size)],
+        };
         let patchify = stages
             .iter()
             .enumerate()
@@ -111,9 +124,9 @@ impl ImageEmbeddings {
         features.flatten::<3>(2, 3).swap_dims(1, 2)
     }
 
-    /// Token vectors, `[batch, 1 + patches, hidden]`.
-    pub fn forward(&self, pixel_values: Tensor<4>) -> Tensor<3> {
-        let patches = self.patch_features(pixel_values) + self.position.val();
+    /// Token vectors, `[batch, 1 + patches, hidden]`, of patch vectors, `[batch, patches, hidden]`.
+    pub fn forward(&self, patch_features: Tensor<3>) -> Tensor<3> {
+        let patches = patch_features + self.position.val();
         let [batch, _, hidden] = patches.dims();
         let cls = self.cls.val().expand([batch, 1, hidden]);
         self.dropout.forward(Tensor::cat(vec![cls, patches], 1))

@@ -8,11 +8,13 @@ pub mod encoder;
 pub mod image;
 mod initial;
 pub mod model;
+pub mod reconstruction;
 pub mod text;
 pub mod weights;
 
-pub use image::ImageInput;
+pub use image::{ImageInput, PatchInput};
 pub use initial::STANDARD_DEVIATION;
 pub use model::{Encoded, Head, Mbsd};
+pub use reconstruction::{MaskedPatches, Reconstruction, patches_of};
 pub use text::TextInput;
-pub use weights::{WeightsError, WeightsReport, load, load_encoder, save};
+pub use weights::{WeightsError, WeightsReport, load, load_encoder, load_pretraining, save};

@@ -8,8 +8,9 @@ use mbsd_spec::config::MODALITIES;
 use mbsd_spec::{Config, Task};
 
 use crate::encoder::Encoder;
-use crate::image::{ImageEmbeddings, ImageInput};
+use crate::image::{ImageEmbeddings, ImageInput, PatchInput};
 use crate::initial::{Initial, STANDARD_DEVIATION};
+use crate::reconstruction::Reconstruction;
 use crate::text::{TextEmbeddings, TextInput};
 
 /// Added to the attention score of a position nobody may attend to. Its softmax is exactly 0 in single
@@ -89,8 +90,17 @@ pub struct Mbsd {
     pub pooler: Pooler,
     /// The head's linear map; [`Head::dimensions`] gives its size.
     pub classifier: Linear,
+    /// What stage 1 of pre-training needs besides; `None` everywhere else.
+    pub reconstruction: Option<Reconstruction>,
     #[module(skip)]
     head: Head,
+}
+
+/// One side's token vectors, `[batch, tokens, hidden]`, and what is added to the scores of its positions, `[batch, tokens]`
+/// or `[batch, 1]`.
+struct Side {
+    tokens: Tensor<3>,
+    mask: Option<Tensor<2>>,
 }
 
 impl Mbsd {
@@ -112,8 +122,16 @@ impl Mbsd {
             encoder: Encoder::init(config, initial),
             pooler: Pooler { dense: initial.linear(config.hidden_size, config.hidden_size) },
             classifier: initial.linear(inputs, outputs),
+            reconstruction: None,
             head,
         }
+    }
+
+    /// The same model with the parts of stage 1, freshly drawn: mask vector and biases 0, linear maps of
+    /// `standard_deviation`.
+    pub fn with_reconstruction(mut self, config: &Config, standard_deviation: f64, device: &Device) -> Self {
+        self.reconstruction = Some(Reconstruction::init(config, Initial { device, standard_deviation }));
+        self
     }
 
     /// The head this model has.
@@ -129,19 +147,62 @@ impl Mbsd {
     /// # Panics
     /// If both inputs are `None`, or their batch sizes differ.
     pub fn encode(&self, text: Option<TextInput>, image: Option<ImageInput>) -> Encoded {
-        let mut tokens = Vec::with_capacity(2);
-        let mut visible = Vec::with_capacity(2);
-        if let Some(TextInput { input_ids, attention_mask, token_type_ids }) = text {
-            tokens.push(self.embeddings.forward(input_ids, token_type_ids) + self.modality_vector(0));
-            visible.push(attention_mask.map(|mask: Tensor<2, Int>| (mask.float().neg() + 1.0) * MASKED));
+        let text = text.map(|text| self.text_side(text));
+        let image = image.map(|ImageInput { pixel_values, present }| {
+            self.image_side(PatchInput { features: self.image.patch_features(pixel_values), present })
+        });
+        self.encode_sides(text, image)
+    }
+
+    /// As [`Mbsd::encode`], from patch vectors instead of pixels.
+    ///
+    /// # Panics
+    /// If both inputs are `None`, or their batch sizes differ.
+    pub fn encode_patches(&self, text: Option<TextInput>, patches: Option<PatchInput>) -> Encoded {
+        let text = text.map(|text| self.text_side(text));
+        let image = patches.map(|patches| self.image_side(patches));
+        self.encode_sides(text, image)
+    }
+
+    /// The pooled vector of [`Mbsd::encode`] alone, `[batch, hidden]`, for less work: the last layer computes its first token
+    /// only.
+    ///
+    /// # Panics
+    /// If both inputs are `None`, or their batch sizes differ.
+    pub fn pooled(&self, text: Option<TextInput>, image: Option<ImageInput>) -> Tensor<2> {
+        let patches = image.map(|ImageInput { pixel_values, present }| PatchInput {
+            features: self.image.patch_features(pixel_values),
+            present,
+        });
+        self.pooled_patches(text, patches)
+    }
+
+    /// As [`Mbsd::pooled`], from patch vectors instead of pixels.
+    ///
+    /// # Panics
+    /// If both inputs are `None`, or their batch sizes differ.
+    pub fn pooled_patches(&self, text: Option<TextInput>, patches: Option<PatchInput>) -> Tensor<2> {
+        let text = text.map(|text| self.text_side(text));
+        let (tokens, mask) = joined(text, patches.map(|patches| self.image_side(patches)));
+        self.pooler.forward(self.encoder.forward_first(tokens, mask))
+    }
+
+    fn text_side(&self, TextInput { input_ids, attention_mask, token_type_ids }: TextInput) -> Side {
+        Side {
+            tokens: self.embeddings.forward(input_ids, token_type_ids) + self.modality_vector(0),
+            mask: attention_mask.map(|mask: Tensor<2, Int>| (mask.float().neg() + 1.0) * MASKED),
         }
-        if let Some(ImageInput { pixel_values, present }) = image {
-            tokens.push(self.image.forward(pixel_values) + self.modality_vector(1));
-            visible.push(present.map(|present| ((present.neg() + 1.0) * MASKED).unsqueeze_dim::<2>(1)));
+    }
+
+    fn image_side(&self, PatchInput { features, present }: PatchInput) -> Side {
+        Side {
+            tokens: self.image.forward(features) + self.modality_vector(1),
+            mask: present.map(|present| ((present.neg() + 1.0) * MASKED).unsqueeze_dim::<2>(1)),
         }
-        assert!(!tokens.is_empty(), "a model needs text, an image, or both");
-        let mask = additive_mask(visible, &tokens);
-        let tokens = if tokens.len() == 1 { tokens.remove(0) } else { Tensor::cat(tokens, 1) };
+    }
+
+    fn encode_sides(&self, text: Option<Side>, image: Option<Side>) -> Encoded {
+        let (tokens, mask) = joined(text, image);
         let last_hidden_state = self.encoder.forward(tokens, mask);
         let pooled = self.pooler.forward(last_hidden_state.clone());
         Encoded { last_hidden_state, pooled }
@@ -166,6 +227,15 @@ impl Mbsd {
     fn modality_vector(&self, modality: usize) -> Tensor<3> {
         self.modality.val().slice(s![modality..modality + 1]).unsqueeze::<3>()
     }
+}
+
+/// One sequence, `[batch, tokens, hidden]`, and what is added to its scores.
+fn joined(text: Option<Side>, image: Option<Side>) -> (Tensor<3>, Option<Tensor<4>>) {
+    let (mut tokens, masks): (Vec<_>, Vec<_>) =
+        text.into_iter().chain(image).map(|side| (side.tokens, side.mask)).unzip();
+    assert!(!tokens.is_empty(), "a model needs text, an image, or both");
+    let mask = additive_mask(masks, &tokens);
+    (if tokens.len() == 1 { tokens.remove(0) } else { Tensor::cat(tokens, 1) }, mask)
 }
 
 /// Joins the per-side masks, `[batch, text]` and `[batch, 1]`, into one that broadcasts over the scores:

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use mbsd_spec::Task;
 
 pub use file::WeightsFile;
-pub use load::{WeightsReport, head_in, load, load_encoder};
+pub use load::{WeightsReport, head_in, load, load_encoder, load_pretraining};
 pub use names::{NamedParameter, released_name, visit_parameters};
 pub use save::save;
 
@@ -77,6 +77,12 @@ pub enum WeightsError {
     /// No head of a known task is in the file.
     #[error("{} holds no head: neither `classifier.weight` (match) nor `proj.weight` (classification, alignment)", path.display())]
     NoHead {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Nothing of stage 1 is in the file.
+    #[error("{} is no stage-1 checkpoint: it has no `bert.img_embeddings.mask_token` and no `cls.*` weights", path.display())]
+    NoReconstruction {
         /// The file.
         path: PathBuf,
     },

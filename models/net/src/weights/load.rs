@@ -7,7 +7,7 @@ use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 use mbsd_spec::{Config, Task};
 
-use super::names::{Position, canonical_name, released_name};
+use super::names::{Position, TIED, canonical_name, disk_shape, is_reconstruction, released_name};
 use super::{WeightsError, WeightsFile};
 use crate::model::{Head, Mbsd};
 
@@ -51,7 +51,8 @@ pub fn load(
 
 /// Starts a model from a checkpoint without its head. Of a BERT checkpoint (`bert-base-chinese`) these are text
 /// embeddings, encoder and, where it is there, pooler; of one of this project's the image side too. Everything else
-/// keeps its initial values and is reported, as is what the model has no use for.
+/// keeps its initial values and is reported, as is what the model has no use for. A model with [`crate::Reconstruction`]
+/// takes what the file has of that too: BERT's text head, or all of a stage-1 checkpoint.
 ///
 /// # Errors
 /// Any [`WeightsError`] but `Write`, `NoHead` and `OtherTask`; text embeddings and encoder must be there whole.
@@ -59,9 +60,34 @@ pub fn load_encoder(model: Mbsd, path: impl AsRef<Path>) -> Result<(Mbsd, Weight
     let file = WeightsFile::open(path)?;
     let head = model.head();
     let mut loader = Loader::new(&file, head);
-    loader.names.retain(|name, _| name.starts_with("bert."));
+    let whole = model.reconstruction.is_some();
+    loader.names.retain(|name, _| name.starts_with("bert.") || (whole && is_reconstruction(name)));
     let (model, report, missing) = loader.run(model)?;
     let missing: Vec<_> = missing.into_iter().filter(|(name, _)| is_encoder(name)).collect();
+    if missing.is_empty() {
+        Ok((model, report))
+    } else {
+        Err(WeightsError::Missing { path: file.path().to_owned(), missing })
+    }
+}
+
+/// Reads a stage-1 checkpoint: the encoder and [`crate::Reconstruction`], whole. `model` is one with that part; its pooler
+/// and head keep their initial values where the file has none, and are reported.
+///
+/// # Errors
+/// Any [`WeightsError`] but `Write`, `NoHead` and `OtherTask`.
+pub fn load_pretraining(model: Mbsd, path: impl AsRef<Path>) -> Result<(Mbsd, WeightsReport), WeightsError> {
+    let file = WeightsFile::open(path)?;
+    if !file.names().iter().any(|name| is_reconstruction(name)) {
+        return Err(WeightsError::NoReconstruction { path: file.path().to_owned() });
+    }
+    let head = model.head();
+    let mut loader = Loader::new(&file, head);
+    loader.names.retain(|name, _| name.starts_with("bert.") || is_reconstruction(name));
+    let (model, report, missing) = loader.run(model)?;
+    let needed =
+        |name: &str| (name.starts_with("bert.") && !name.starts_with("bert.pooler.")) || is_reconstruction(name);
+    let missing: Vec<_> = missing.into_iter().filter(|(name, _)| needed(name)).collect();
     if missing.is_empty() {
         Ok((model, report))
     } else {
@@ -134,14 +160,33 @@ impl<'a> Loader<'a> {
         if let Some(error) = self.error {
             return Err(error);
         }
-        let unexpected =
-            self.file.names().into_iter().filter(|found| !self.loaded.contains(&canonical_name(found))).collect();
+        let mut unexpected = Vec::new();
+        for found in self.file.names() {
+            let name = canonical_name(&found);
+            if !self.loaded.contains(&name) && !self.is_tied_copy(&name, &found)? {
+                unexpected.push(found);
+            }
+        }
         let report = WeightsReport {
             loaded: self.loaded.into_iter().collect(),
             missing: self.missing.iter().map(|(name, _)| name.clone()).collect(),
             unexpected,
         };
         Ok((model, report, self.missing))
+    }
+
+    /// Whether a tensor of the file only repeats one that the model has taken, as its files do with tied weights.
+    fn is_tied_copy(&self, name: &str, found: &str) -> Result<bool, WeightsError> {
+        let Some((_, original)) = TIED.iter().find(|(copy, original)| *copy == name && self.loaded.contains(*original))
+        else {
+            return Ok(false);
+        };
+        // Without its counterpart's module the copy is a weight the model has no use for.
+        if !self.loaded.contains(TIED[1].1) {
+            return Ok(false);
+        }
+        let original = self.names.get(*original).map(|original| self.file.read(original)).transpose()?.flatten();
+        Ok(self.file.read(found)? == original)
     }
 
     /// The values of the parameter called `name`, in the module's layout; `None` where the file lacks it.
@@ -179,10 +224,7 @@ impl ModuleMapper for Loader<'_> {
         let name = released_name(&path, self.task).unwrap_or(path);
         let shape = param.lazy_shape().to_vec();
         let transposed = self.position.is_linear_weight();
-        let mut on_disk = shape.clone();
-        if transposed {
-            on_disk.reverse();
-        }
+        let on_disk = disk_shape(&name, shape.clone(), transposed);
         match self.values(&name, &on_disk, transposed) {
             Ok(Some(values)) => {
                 self.loaded.insert(name);

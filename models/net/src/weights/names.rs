@@ -7,6 +7,32 @@ use mbsd_spec::Task;
 
 use crate::model::Mbsd;
 
+/// The image head of stage 1: a 1 x 1 convolution there, a linear map here.
+const PATCH_HEAD: &str = "cls.img_decoder.0";
+
+/// Names that files give the stage-1 text head's weights a second time, and the names they have here: its map to the
+/// vocabulary is the table of word vectors.
+pub(super) const TIED: [(&str, &str); 2] = [
+    ("cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight"),
+    ("cls.predictions.decoder.bias", "cls.predictions.bias"),
+];
+
+/// Whether a tensor belongs to [`crate::Reconstruction`], by the released model's name.
+pub(super) fn is_reconstruction(name: &str) -> bool {
+    name.starts_with("cls.") || name == "bert.img_embeddings.mask_token"
+}
+
+/// The shape on disk of a parameter: linear maps lie transposed, and the patch head has a kernel.
+pub(super) fn disk_shape(name: &str, mut shape: Vec<usize>, linear_weight: bool) -> Vec<usize> {
+    if linear_weight {
+        shape.reverse();
+        if name.strip_prefix(PATCH_HEAD) == Some(".weight") {
+            shape.extend([1, 1]);
+        }
+    }
+    shape
+}
+
 /// The released model's name of the parameter at a module path, `None` for a path that no [`Mbsd`] has.
 ///
 /// The match head is called `classifier` there, the heads of the other tasks `proj`.
@@ -27,6 +53,17 @@ pub fn released_name(path: &str, task: Task) -> Option<String> {
             };
             return Some(format!("bert.img_embeddings.{name}"));
         }
+        ["reconstruction"] => match field {
+            "mask" => return Some("bert.img_embeddings.mask_token".to_owned()),
+            "bias" => "cls.predictions".to_owned(),
+            _ => return None,
+        },
+        ["reconstruction", part] => match *part {
+            "transform" => "cls.predictions.transform.dense".to_owned(),
+            "norm" => "cls.predictions.transform.LayerNorm".to_owned(),
+            "pixels" => PATCH_HEAD.to_owned(),
+            _ => return None,
+        },
         ["image", "patchify", stage, part] => {
             let offset = match *part {
                 "convolution" => 0,

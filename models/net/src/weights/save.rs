@@ -11,16 +11,26 @@ use safetensors::tensor::{Dtype, View};
 
 use super::WeightsError;
 use super::load::transpose;
-use super::names::{Position, released_name};
+use super::names::{Position, TIED, disk_shape, released_name};
 use crate::model::Mbsd;
 
 /// Writes every parameter under the released model's name and in its layout. The same weights give the same bytes.
+///
+/// Of a model with [`crate::Reconstruction`] the head stays out: stage 1 does not train it, and a file with a head would
+/// pass for a finished model. The tied map to the vocabulary is written a second time, under the name it has in the
+/// released model's files, so that other programs read the file strictly.
 ///
 /// # Errors
 /// [`WeightsError::Write`]; what has been written by then stays.
 pub fn save(model: &Mbsd, path: impl AsRef<Path>) -> Result<(), WeightsError> {
     let mut collector = Collector { position: Position::default(), task: model.head().task(), tensors: Vec::new() };
     model.visit(&mut collector);
+    if model.reconstruction.is_some() {
+        let head = ["weight", "bias"].map(|field| released_name(&format!("classifier.{field}"), collector.task));
+        collector.tensors.retain(|(name, _)| !head.iter().flatten().any(|part| part == name));
+        let (decoder, _) = TIED[0];
+        collector.push(decoder.to_owned(), model.embeddings.word.weight.val(), false);
+    }
     // The `transformers` library refuses a file that does not say which framework's layout it has.
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     safetensors::serialize_to_file(collector.tensors, Some(metadata), path.as_ref())
@@ -45,6 +55,14 @@ struct Collector {
     position: Position,
     task: Task,
     tensors: Vec<(String, Stored)>,
+}
+
+impl Collector {
+    fn push<const D: usize>(&mut self, name: String, tensor: Tensor<D>, transposed: bool) {
+        let shape = disk_shape(&name, tensor.dims().to_vec(), transposed);
+        let values = Box::new(move || tensor.to_data().iter::<f32>().collect());
+        self.tensors.push((name, Stored { shape, values, transposed }));
+    }
 }
 
 /// A parameter whose bytes are fetched when the file is written, one at a time.
@@ -88,13 +106,6 @@ impl ModuleVisitor for Collector {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let path = self.position.path();
         let name = released_name(&path, self.task).unwrap_or(path);
-        let transposed = self.position.is_linear_weight();
-        let tensor = param.val();
-        let mut shape = tensor.dims().to_vec();
-        if transposed {
-            shape.reverse();
-        }
-        let values = Box::new(move || tensor.to_data().iter::<f32>().collect());
-        self.tensors.push((name, Stored { shape, values, transposed }));
+        self.push(name, param.val(), self.position.is_linear_weight());
     }
 }

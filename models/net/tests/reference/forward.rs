@@ -36,6 +36,8 @@ fn classification(case: &Case) {
         ("image", None, Some(case.image(""))),
         ("image_masked", Some(case.text("", false)), Some(present)),
     ] {
+        let first = model.pooled(text.clone(), image.clone());
+        assert_close(&format!("{name}.pooled, first token only"), first, &case.floats(&format!("{name}.pooled")));
         let Encoded { last_hidden_state, pooled } = model.encode(text, image);
         if name != "image_masked" {
             let expected = case.floats(&format!("{name}.last_hidden_state"));

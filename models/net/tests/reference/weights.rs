@@ -2,7 +2,7 @@
 
 use burn::tensor::Device;
 use mbsd_net::weights::{WeightsFile, head_in, visit_parameters};
-use mbsd_net::{Head, Mbsd, WeightsError, load, load_encoder, save};
+use mbsd_net::{Head, Mbsd, WeightsError, load, load_encoder, load_pretraining, save};
 use mbsd_spec::{Config, Task};
 
 use crate::case::{Case, config, values};
@@ -49,6 +49,91 @@ fn reference_weights_are_written_as_they_were_read() {
             assert_eq!(original.read(&tensor).unwrap(), written.read(&tensor).unwrap(), "{name}: {tensor}");
         }
     }
+}
+
+fn stage1_model() -> Mbsd {
+    let device = Device::flex();
+    Mbsd::init(&config(), Head::Match, &device).with_reconstruction(&config(), 0.02, &device)
+}
+
+const POOLER: [&str; 2] = ["bert.pooler.dense.weight", "bert.pooler.dense.bias"];
+const DECODER: &str = "cls.predictions.decoder.weight";
+
+#[test]
+fn reference_stage1_checkpoints_are_written_as_they_were_read() {
+    let case = Case::open("stage1");
+    let original = WeightsFile::open(case.weights()).unwrap();
+    let (model, report) = load_pretraining(stage1_model(), case.weights()).unwrap();
+    assert!(report.unexpected.is_empty(), "{report:?}");
+    assert_eq!(report.missing, [&POOLER[..], &["classifier.weight", "classifier.bias"]].concat());
+    let file = tempfile::NamedTempFile::new().unwrap();
+    save(&model, file.path()).unwrap();
+    let written = WeightsFile::open(file.path()).unwrap();
+    let mut names = written.names();
+    names.retain(|name| !POOLER.contains(&name.as_str()));
+    names.sort();
+    let mut expected = original.names();
+    expected.sort();
+    assert_eq!(names, expected, "the pooler comes on top, the untrained head stays out");
+    for tensor in expected {
+        assert_eq!(original.shape(&tensor), written.shape(&tensor), "{tensor}");
+        assert_eq!(original.read(&tensor).unwrap(), written.read(&tensor).unwrap(), "{tensor}");
+    }
+    let error = load(file.path(), &config(), None, &Device::flex()).unwrap_err();
+    assert!(matches!(error, WeightsError::NoHead { .. }), "{error}");
+}
+
+#[test]
+fn reference_stage1_checkpoints_start_stage_2() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let (stage1, _) = load_pretraining(stage1_model(), Case::open("stage1").weights()).unwrap();
+    save(&stage1, file.path()).unwrap();
+    let fresh = Mbsd::init(&config(), Head::Match, &Device::flex());
+    let (model, report) = load_encoder(fresh, file.path()).unwrap();
+    assert_eq!(report.missing, ["classifier.weight", "classifier.bias"]);
+    let unused = |name: &String| name.starts_with("cls.") || name == "bert.img_embeddings.mask_token";
+    assert!(report.unexpected.len() == 9 && report.unexpected.iter().all(unused), "{:?}", report.unexpected);
+    assert_eq!(values(model.pooler.dense.weight.val()), values(stage1.pooler.dense.weight.val()));
+    assert_eq!(values(model.image.cls.val()), values(stage1.image.cls.val()));
+}
+
+#[test]
+fn reference_bert_text_head_starts_stage_1() {
+    let case = Case::open("stage1");
+    let bert = |name: &str| {
+        let parts = ["bert.embeddings.", "bert.encoder.", "cls.predictions."];
+        parts.iter().any(|part| name.starts_with(part)).then(|| name.to_owned())
+    };
+    let (model, report) = load_encoder(stage1_model(), rewritten(&case, bert).path()).unwrap();
+    assert!(report.unexpected.is_empty(), "{report:?}");
+    assert!(report.missing.contains(&"cls.img_decoder.0.weight".to_owned()), "{report:?}");
+    let expected = WeightsFile::open(case.weights()).unwrap().read("cls.predictions.bias").unwrap().unwrap();
+    assert_eq!(values(model.reconstruction.unwrap().bias.val()), expected);
+}
+
+#[test]
+fn reference_stage1_weights_that_do_not_fit_are_named() {
+    let case = Case::open("stage1");
+    let error = load_pretraining(stage1_model(), Case::open("match").weights()).unwrap_err();
+    assert!(matches!(error, WeightsError::NoReconstruction { .. }), "{error}");
+    let lacking = rewritten(&case, |name| (name != "cls.img_decoder.0.weight").then(|| name.to_owned()));
+    let error = load_pretraining(stage1_model(), lacking.path()).unwrap_err().to_string();
+    assert!(error.contains("`cls.img_decoder.0.weight`"), "{error}");
+}
+
+#[test]
+fn reference_stage1_map_to_the_vocabulary_is_the_word_vectors() {
+    let case = Case::open("stage1");
+    let without = rewritten(&case, |name| (name != DECODER).then(|| name.to_owned()));
+    let (_, report) = load_pretraining(stage1_model(), without.path()).unwrap();
+    assert!(report.unexpected.is_empty(), "a file need not repeat the table: {report:?}");
+    let of_its_own = rewritten(&case, |name| match name {
+        DECODER => None,
+        "cls.img_decoder.0.bias" => Some(DECODER.to_owned()),
+        name => Some(name.to_owned()),
+    });
+    let (_, report) = load_encoder(stage1_model(), of_its_own.path()).unwrap();
+    assert_eq!(report.unexpected, [DECODER], "other values are not taken silently");
 }
 
 #[test]
