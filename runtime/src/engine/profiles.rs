@@ -18,6 +18,9 @@ pub struct Extent {
 /// Extents by symbol.
 pub type SymbolExtents = BTreeMap<String, Extent>;
 
+/// The shortest bucket of [`TokenBuckets::doubling`]: a tag and a short title.
+const SHORTEST: usize = 16;
+
 /// Text lengths that batches are cut by, and the tokens a batch may hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenBuckets {
@@ -27,6 +30,8 @@ pub struct TokenBuckets {
     pub budget: usize,
     /// Tokens an image takes; 0 for a graph without images.
     pub image_tokens: usize,
+    /// Rows of a batch, at most.
+    pub rows: usize,
 }
 
 /// A profile that cannot be built.
@@ -47,8 +52,8 @@ pub enum ProfileError {
         /// The symbol.
         symbol: String,
     },
-    /// Token buckets are missing or not ascending.
-    #[error("token buckets must be ascending text lengths of at least 1 token")]
+    /// Token buckets are missing or not ascending, or allow no row.
+    #[error("token buckets must be ascending text lengths of at least 1 token, and allow 1 row")]
     Buckets,
 }
 
@@ -61,6 +66,15 @@ pub struct ShapeProfiles {
 }
 
 impl TokenBuckets {
+    /// Buckets of doubling lengths up to `max_text` tokens.
+    pub fn doubling(max_text: usize, budget: usize, image_tokens: usize, rows: usize) -> Self {
+        let mut text: Vec<usize> = std::iter::successors(Some(SHORTEST), |length| length.checked_mul(2))
+            .take_while(|&l| l < max_text)
+            .collect();
+        text.push(max_text);
+        Self { text, budget, image_tokens, rows }
+    }
+
     /// One extent of `batch` and of `text` that covers every batch cut from these buckets. It is tuned for a full
     /// batch of the middle bucket.
     ///
@@ -71,13 +85,13 @@ impl TokenBuckets {
         let (Some(&shortest), Some(&longest), true) = (self.text.first(), self.text.last(), ascending) else {
             return Err(ProfileError::Buckets);
         };
-        if shortest == 0 {
+        if shortest == 0 || self.rows == 0 {
             return Err(ProfileError::Buckets);
         }
         let middle = self.text[self.text.len() / 2];
-        let rows = |text: usize| (self.budget / (text + self.image_tokens)).max(1);
+        let rows = |text: usize| (self.budget / (text + self.image_tokens)).clamp(1, self.rows);
         Ok(SymbolExtents::from([
-            ("batch".to_owned(), Extent { min: 1, opt: rows(middle), max: rows(shortest) }),
+            ("batch".to_owned(), Extent { min: 1, opt: rows(middle), max: rows(1) }),
             ("text".to_owned(), Extent { min: 1, opt: middle, max: longest }),
         ]))
     }
@@ -145,24 +159,25 @@ mod tests {
 
     #[test]
     fn profiles_cover_the_token_buckets() {
-        let buckets = TokenBuckets { text: vec![16, 32, 64, 144], budget: 4096, image_tokens: 50 };
+        let buckets = TokenBuckets::doubling(144, 4096, 50, 60);
+        assert_eq!(buckets.text, [16, 32, 64, 128, 144]);
         let profiles = ShapeProfiles::new(&inputs(), &buckets.extents().unwrap()).unwrap();
         let options = profiles.to_options();
         assert_eq!(options["trt_profile_min_shapes"], "input_ids:1x1,pixel_values:1x3x224x224");
         assert_eq!(options["trt_profile_opt_shapes"], "input_ids:35x64,pixel_values:35x3x224x224");
-        assert_eq!(options["trt_profile_max_shapes"], "input_ids:62x144,pixel_values:62x3x224x224");
-        for &text in &buckets.text {
-            assert!(buckets.budget / (text + buckets.image_tokens) <= 62);
-        }
+        assert_eq!(options["trt_profile_max_shapes"], "input_ids:60x144,pixel_values:60x3x224x224");
+        let wide = TokenBuckets { rows: 1000, ..buckets };
+        assert_eq!(wide.extents().unwrap()["batch"].max, 4096 / 51, "rows may be shorter than the shortest bucket");
     }
 
     #[test]
     fn what_makes_no_profile_is_refused() {
-        let buckets = |text: &[usize]| TokenBuckets { text: text.to_vec(), budget: 64, image_tokens: 0 }.extents();
+        let buckets =
+            |text: &[usize]| TokenBuckets { text: text.to_vec(), budget: 64, image_tokens: 0, rows: 8 }.extents();
         for text in [&[][..], &[32, 16], &[0, 16]] {
             assert_eq!(buckets(text), Err(ProfileError::Buckets));
         }
-        assert_eq!(buckets(&[144]).unwrap()["batch"], Extent { min: 1, opt: 1, max: 1 });
+        assert_eq!(buckets(&[144]).unwrap()["batch"], Extent { min: 1, opt: 1, max: 8 });
         let mut extents = buckets(&[16]).unwrap();
         extents.remove("text");
         let error = ShapeProfiles::new(&inputs(), &extents).unwrap_err();

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use mbsd_data::{BadRow, Pair, PairOptions, Pairs, Products};
-use mbsd_spec::{NamedTensors, RowError, Task, Tensor, Variant};
+use mbsd_spec::{BatchLimits, NamedTensors, RowError, Task, Tensor, Variant};
 
 use super::JobError;
 use super::eval::{EvalOptions, Evaluation, binary};
@@ -148,7 +148,8 @@ impl PairRun<'_> {
             threads: std::num::NonZeroUsize::new(self.plan.workers.session_threads * self.plan.workers.sessions),
             ..self.plan.session.clone()
         };
-        let mut head = Sessions::new(self.model, options, 1).take(Variant::Pair)?;
+        let limits = BatchLimits { max_tokens: PAIR_BATCH, max_rows: PAIR_BATCH };
+        let mut head = Sessions::new(self.model, options, 1, limits).take(Variant::Pair)?;
         let mut batch = Vec::new();
         let mut pairs = Pairs::open(pairs, columns)?;
         loop {

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use mbsd_spec::bundle::names;
-use mbsd_spec::{Bundle, Config, Precision, Preprocessor, Task, Tokenizer, Variant};
+use mbsd_spec::{BatchLimits, Bundle, Config, Precision, Preprocessor, Task, Tokenizer, Variant};
 
 use super::JobError;
-use crate::engine::{Engine, EngineKind, Session, SessionOptions};
+use crate::engine::{Engine, EngineKind, Session, SessionOptions, TokenBuckets};
 
 /// Probability from which a tag or a pair counts as matching, where neither the bundle nor the user says.
 const DEFAULT_THRESHOLD: f32 = 0.5;
@@ -108,6 +108,14 @@ impl Model {
         Err(JobError::Setting(message))
     }
 
+    /// Tokens an image takes in a variant's sequence.
+    pub(super) fn image_tokens(&self, variant: Variant) -> usize {
+        match variant {
+            Variant::Full | Variant::Image => self.config.image_tokens(),
+            Variant::Text | Variant::Pair => 0,
+        }
+    }
+
     /// The name of a class; its number where the bundle names none.
     pub(super) fn label(&self, class: usize) -> String {
         self.labels.get(class).cloned().unwrap_or_else(|| class.to_string())
@@ -119,6 +127,7 @@ pub(super) struct Sessions<'a> {
     model: &'a Model,
     options: SessionOptions,
     workers: usize,
+    limits: BatchLimits,
     pools: Mutex<BTreeMap<Variant, Pool>>,
     load_time: Mutex<Duration>,
 }
@@ -130,8 +139,20 @@ struct Pool {
 }
 
 impl<'a> Sessions<'a> {
-    pub(super) fn new(model: &'a Model, options: SessionOptions, workers: usize) -> Self {
-        Self { model, options, workers, pools: Mutex::default(), load_time: Mutex::default() }
+    /// Sessions for so many workers, whose batches keep to `limits`.
+    pub(super) fn new(model: &'a Model, options: SessionOptions, workers: usize, limits: BatchLimits) -> Self {
+        Self { model, options, workers, limits, pools: Mutex::default(), load_time: Mutex::default() }
+    }
+
+    /// What a variant's graph is loaded with: TensorRT is told which batches will come, unless the user said.
+    fn options(&self, variant: Variant) -> SessionOptions {
+        let mut options = self.options.clone();
+        options.tensorrt.buckets.get_or_insert_with(|| {
+            let image_tokens = self.model.image_tokens(variant);
+            let BatchLimits { max_tokens, max_rows } = self.limits;
+            TokenBuckets::doubling(self.model.max_text_tokens, max_tokens, image_tokens, max_rows)
+        });
+        options
     }
 
     /// A session for one worker, which takes each variant once. The last worker takes the first session itself, so
@@ -142,7 +163,7 @@ impl<'a> Sessions<'a> {
         let start = Instant::now();
         let mut pool = match pools.remove(&variant) {
             Some(pool) => pool,
-            None => Pool { first: (self.model.load)(variant, &self.options)?, left: self.workers },
+            None => Pool { first: (self.model.load)(variant, &self.options(variant))?, left: self.workers },
         };
         pool.left = pool.left.saturating_sub(1);
         let session = if pool.left == 0 {
@@ -227,6 +248,23 @@ mod tests {
     }
 
     #[test]
+    fn tensorrt_is_told_which_batches_will_come() {
+        let folder = tempfile::tempdir().unwrap();
+        let bundle = bundle(folder.path(), &[Variant::Full, Variant::Text], 100, true);
+        let model = Model::open(&bundle, Arc::new(FileName), Precision::F32).unwrap();
+        let limits = BatchLimits { max_tokens: 1000, max_rows: 8 };
+        let buckets = |options: SessionOptions, variant| {
+            Sessions::new(&model, options, 1, limits).options(variant).tensorrt.buckets.unwrap()
+        };
+        let text = buckets(SessionOptions::default(), Variant::Text);
+        assert_eq!(text, TokenBuckets { text: vec![16, 32, 64, 128, 144], budget: 1000, image_tokens: 0, rows: 8 });
+        assert_eq!(buckets(SessionOptions::default(), Variant::Full).image_tokens, 50);
+        let mut given = SessionOptions::default();
+        given.tensorrt.buckets = Some(TokenBuckets { rows: 3, ..text.clone() });
+        assert_eq!(buckets(given, Variant::Text).rows, 3, "what the user says goes");
+    }
+
+    #[test]
     fn a_bundle_must_have_what_jobs_need() {
         let folder = tempfile::tempdir().unwrap();
         let open = |name: &str, variants: &[Variant], vocab_size, with_tokenizer, precision| {
@@ -236,7 +274,8 @@ mod tests {
         let all = [Variant::Text, Variant::Full, Variant::Pair];
         let model = open("a", &all, 100, true, Precision::F32).unwrap();
         assert_eq!((model.available.as_slice(), model.threshold), (&[Variant::Full, Variant::Text][..], 0.5));
-        let sessions = Sessions::new(&model, SessionOptions::default(), 2);
+        let limits = BatchLimits { max_tokens: 1000, max_rows: 8 };
+        let sessions = Sessions::new(&model, SessionOptions::default(), 2, limits);
         let Err(JobError::Engine(EngineError::Graph { path, .. })) = sessions.take(Variant::Text) else { panic!() };
         assert!(path.ends_with("onnx/text.onnx"), "{}", path.display());
         assert!(matches!(sessions.take(Variant::Image), Err(JobError::Bundle(_))));

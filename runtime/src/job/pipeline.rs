@@ -117,11 +117,11 @@ pub(super) fn run(
     let start = Instant::now();
     let workers = plan.workers;
     let options = SessionOptions { threads: NonZeroUsize::new(workers.session_threads), ..plan.session.clone() };
-    let sessions = Sessions::new(model, options, workers.sessions);
     let sizes = match model.engine {
         EngineKind::Tract | EngineKind::OrtCpu => CPU,
         EngineKind::OrtCuda | EngineKind::OrtTensorrt => GPU,
     };
+    let sessions = Sessions::new(model, options, workers.sessions, sizes.batch);
     // A window has a permit from before it is read until its results are written, so a slow one cannot make the
     // others pile up behind it.
     let in_flight = workers.prepare + workers.sessions + 2;

@@ -73,7 +73,7 @@ impl<'a> Scorer<'a> {
         let mut values: Vec<Vec<Vec<f32>>> = window.iter().map(|_| Vec::new()).collect();
         for variant in Variant::ENCODERS {
             let units = units(&window, variant);
-            let image_tokens = if variant == Variant::Text { 0 } else { self.model.config.image_tokens() };
+            let image_tokens = self.model.image_tokens(variant);
             let lengths: Vec<usize> =
                 units.iter().map(|unit| unit.text.map_or(0, TextRow::len) + image_tokens).collect();
             let mut answers: Vec<Vec<f32>> = vec![Vec::new(); units.len()];
