@@ -49,6 +49,13 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     step("the demo, quickly", || demo::run(workspace, &DemoArgs::QUICK))?;
     step("tests", || execute(&mut workspace.cargo(["test", "--workspace", "--locked", "--no-fail-fast"])))?;
 
+    // Needs neither a GPU nor CUDA. Burn with other features lies beside that of the default build.
+    step("CUDA training type-checks", || {
+        let cuda =
+            ["clippy", "--package", "mbsd-train", "--lib", "--features", "cuda", "--locked", "--", "-D", "warnings"];
+        run_cargo(workspace, &cuda)
+    })?;
+
     for what in &skipped {
         println!("skipped: {what}");
     }
