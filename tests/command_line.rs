@@ -179,3 +179,25 @@ fn export_refuses_what_does_not_fit_and_leaves_nothing() {
     assert!(!left.iter().any(|name| name.to_string_lossy().contains("out")), "{left:?}");
     assert_eq!(run(program("mbsd-export").args(["--checkpoint", weights])).0, 2, "a missing --out is a usage error");
 }
+
+#[test]
+fn training_on_a_device_that_cannot_be_had_says_why_before_anything_is_read() {
+    for command in [["finetune", "--config", "absent.toml"], ["eval", "--checkpoint", "absent"]] {
+        let train = |device: &str| {
+            let mut train = program("mbsd");
+            train.arg("train").args(command).args(["--device", device]);
+            if command[0] == "eval" {
+                train.args(["--input", "absent.parquet"]);
+            }
+            run(&mut train)
+        };
+        for device in ["cuda", "cuda:1", "cuda:0,1"] {
+            let (code, _, stderr) = train(device);
+            assert_eq!(code, 1, "{stderr}");
+            assert_eq!(stderr, "error: this program was built without CUDA: build it with --features cuda\n");
+        }
+        let (code, _, stderr) = train("gpu");
+        assert_eq!(code, 2, "{stderr}");
+        assert!(stderr.contains("`gpu` is no device: use cpu, cuda, or cuda:0,1"), "{stderr}");
+    }
+}

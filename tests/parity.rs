@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor as BurnTensor, TensorData};
 use mbsd_export::bundle::{ExportRequest, export};
 use mbsd_export::{mbsd, onnx};
 use mbsd_net::{Head, Mbsd};
 use mbsd_runtime::engine::{Engine, Session, SessionOptions};
-use mbsd_spec::{Bundle, Config, NamedTensors, Precision, Task, Tensor, Variant};
+use mbsd_spec::{Bundle, Config, NamedTensors, Patchify, Precision, Task, Tensor, Variant};
 use mbsd_tests::{engines, max_difference, models, reference, tolerance};
 
 const BATCHES: [usize; 5] = [1, 2, 3, 8, 33];
@@ -196,6 +196,40 @@ fn other_dimensions() {
         };
         compare_with_burn(&model, &config, &mut load);
     }
+}
+
+/// One linear map of a patch's pixels in the place of the patchify network, saved, loaded and compiled.
+#[test]
+fn linear_patches() {
+    let config = Config { patchify: Patchify::Linear, ..models::odd_config() };
+    let folder = tempfile::tempdir().unwrap();
+    let weights = folder.path().join("model.safetensors");
+    mbsd_net::save(&Mbsd::init(&config, Head::Match, &Device::flex()), &weights).unwrap();
+    let (model, report) = mbsd_net::load(&weights, &config, Some(Task::Match), &Device::flex()).unwrap();
+    let patchify: Vec<&String> = report.loaded.iter().filter(|name| name.contains("patch_embeddings")).collect();
+    let module = "bert.img_embeddings.patch_embeddings.projection.0";
+    assert_eq!(patchify, [&format!("{module}.bias"), &format!("{module}.weight")]);
+    let error = mbsd_net::load(&weights, &models::odd_config(), None, &Device::flex()).unwrap_err().to_string();
+    assert!(error.contains(module), "{error}");
+
+    // Training takes another way through the patches.
+    let (training, _) = mbsd_net::load(&weights, &config, None, &Device::flex().autodiff()).unwrap();
+    let side = config.image_size;
+    let features = |model: &Mbsd, device: Device| {
+        let pixels = TensorData::new(models::noise(2 * 3 * side * side, 5), [2, 3, side, side]);
+        let features = model.image.patch_features(BurnTensor::from_data(pixels, &device));
+        NamedTensors::from([("features".to_owned(), models::plain(features))])
+    };
+    let found = features(&training, Device::flex().autodiff());
+    assert_close("training", &features(&model, Device::flex()), &found, tolerance::ENGINE);
+
+    let mut load = |engine: &dyn Engine, variant: Variant| {
+        let path = folder.path().join(format!("{variant}.onnx"));
+        let graph = mbsd::compile(&model, &config, variant).unwrap();
+        onnx::write(&graph, &path, &Default::default()).unwrap();
+        engine.load(&path, &SessionOptions::default()).unwrap()
+    };
+    compare_with_burn(&model, &config, &mut load);
 }
 
 /// A text graph carries no image weight, an image graph no word embedding.

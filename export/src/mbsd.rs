@@ -40,7 +40,7 @@ pub fn compile(model: &Mbsd, config: &Config, variant: Variant) -> Result<Graph,
     compiler.compile(model, |model, inputs| {
         let text = text.then(|| text_input(inputs));
         let image = image.then(|| ImageInput { pixel_values: inputs.float::<4>("pixel_values"), present: None });
-        let pooled = model.encode(text, image).pooled;
+        let pooled = model.pooled(text, image);
         let logits = match model.head() {
             Head::Match => Some(Output::new("logits", model.match_logits(pooled.clone()))),
             Head::Classification { .. } => Some(Output::new("logits", model.head_outputs(pooled.clone()))),

@@ -64,7 +64,7 @@ impl Expected {
             let data = TensorData::new(pixels.as_f32().unwrap_or_default().to_vec(), pixels.shape().to_vec());
             ImageInput { pixel_values: BurnTensor::from_data(data, &device), present: None }
         });
-        let pooled = model.encode(text, image).pooled;
+        let pooled = model.pooled(text, image);
         let mut outputs = named([("pooled", plain(pooled.clone())?)]);
         match model.head() {
             Head::Match => {

@@ -55,22 +55,24 @@ impl Attention {
         }
     }
 
-    fn forward(&self, hidden: Tensor<3>, mask: Option<Tensor<4>>) -> Tensor<3> {
+    /// What the tokens `asking`, `[batch, asking, hidden]`, make of all tokens, `[batch, tokens, hidden]`.
+    fn forward(&self, asking: Tensor<3>, hidden: Tensor<3>, mask: Option<Tensor<4>>) -> Tensor<3> {
         let [batch, tokens, width] = hidden.dims();
+        let [_, queries, _] = asking.dims();
         let head_size = width / self.heads;
-        let split = |x: Tensor<3>| x.reshape([batch, tokens, self.heads, head_size]);
-        let query = split(linear(&self.query, hidden.clone())).swap_dims(1, 2);
-        let key = split(linear(&self.key, hidden.clone())).permute([0, 2, 3, 1]);
-        let value = split(linear(&self.value, hidden.clone())).swap_dims(1, 2);
+        let split = |x: Tensor<3>, length| x.reshape([batch, length, self.heads, head_size]);
+        let query = split(linear(&self.query, asking.clone()), queries).swap_dims(1, 2);
+        let key = split(linear(&self.key, hidden.clone()), tokens).permute([0, 2, 3, 1]);
+        let value = split(linear(&self.value, hidden), tokens).swap_dims(1, 2);
         let scores = query.matmul(key) / (head_size as f64).sqrt();
         let scores = match mask {
             Some(mask) => scores + mask,
             None => scores,
         };
         let probabilities = self.probability_dropout.forward(softmax(scores, 3));
-        let context = probabilities.matmul(value).swap_dims(1, 2).reshape([batch, tokens, width]);
+        let context = probabilities.matmul(value).swap_dims(1, 2).reshape([batch, queries, width]);
         let output = self.dropout.forward(linear(&self.output, context));
-        self.norm.forward(output + hidden)
+        self.norm.forward(output + asking)
     }
 }
 
@@ -102,7 +104,15 @@ impl Layer {
     /// `[batch, tokens, hidden]` to the same; `mask` is added to the scores and broadcasts to
     /// `[batch, heads, tokens, tokens]`.
     pub fn forward(&self, hidden: Tensor<3>, mask: Option<Tensor<4>>) -> Tensor<3> {
-        let hidden = self.attention.forward(hidden, mask);
+        self.feed_forward(self.attention.forward(hidden.clone(), hidden, mask))
+    }
+
+    /// The first token of [`Layer::forward`] alone, `[batch, 1, hidden]`: the others are only attended to.
+    pub fn forward_first(&self, hidden: Tensor<3>, mask: Option<Tensor<4>>) -> Tensor<3> {
+        self.feed_forward(self.attention.forward(hidden.clone().narrow(1, 0, 1), hidden, mask))
+    }
+
+    fn feed_forward(&self, hidden: Tensor<3>) -> Tensor<3> {
         let inner = gelu(linear(&self.intermediate, hidden.clone()));
         self.norm.forward(self.dropout.forward(linear(&self.output, inner)) + hidden)
     }
@@ -123,5 +133,17 @@ impl Encoder {
     /// `[batch, tokens, hidden]` to the same; for `mask` see [`Layer::forward`].
     pub fn forward(&self, hidden: Tensor<3>, mask: Option<Tensor<4>>) -> Tensor<3> {
         self.layer.iter().fold(hidden, |hidden, layer| layer.forward(hidden, mask.clone()))
+    }
+
+    /// The first token of [`Encoder::forward`] alone, `[batch, 1, hidden]`. The last layer is spared the other tokens'
+    /// queries and feed-forward network: most of its work.
+    pub fn forward_first(&self, hidden: Tensor<3>, mask: Option<Tensor<4>>) -> Tensor<3> {
+        match self.layer.split_last() {
+            Some((last, before)) => {
+                let hidden = before.iter().fold(hidden, |hidden, layer| layer.forward(hidden, mask.clone()));
+                last.forward_first(hidden, mask)
+            }
+            None => hidden.narrow(1, 0, 1),
+        }
     }
 }
