@@ -1,6 +1,6 @@
 //! Checkpoints: folders that are whole or not there.
 //!
-//! `<output>/last` continues a run, `<output>/best` is what to export. Both hold `model.safetensors` under the released
+//! `<output>/last` continues a run, `<output>/best` is what to export, `<output>/step-N` are earlier ones, where asked for. Both hold `model.safetensors` under the released
 //! model's names, `config.json`, `tokenizer.json`, `preprocessor_config.json`, `labels.txt` (classification) and
 //! `training.json`; `last` also holds the optimizer's moments.
 
@@ -23,6 +23,8 @@ use crate::{Run, TrainError};
 pub const LAST: &str = "last";
 /// Folder of the checkpoint with the best validation score.
 pub const BEST: &str = "best";
+/// What precedes the step in the names of earlier checkpoints.
+const EARLIER: &str = "step-";
 /// The optimizer's moments.
 pub const OPTIMIZER: &str = "optimizer.safetensors";
 const STATE: &str = "training.json";
@@ -38,9 +40,12 @@ pub struct State {
     pub task: Task,
     /// Epochs finished.
     pub epoch: usize,
+    /// Batches taken of the next epoch.
+    #[serde(default)]
+    pub batch: usize,
     /// Steps taken.
     pub step: usize,
-    /// Measures of the validation rows after these steps, by variant.
+    /// Measures of the validation rows after the last finished epoch, by variant.
     pub validation: BTreeMap<Variant, Metrics>,
     /// The best score of the run so far.
     pub best: Option<f64>,
@@ -72,6 +77,14 @@ impl Checkpoint<'_> {
     /// # Errors
     /// [`TrainError::Io`] and [`TrainError::Weights`].
     pub fn write(&self, output: &Path, name: &str) -> Result<(), TrainError> {
+        self.write_keeping(output, name, 1)
+    }
+
+    /// As [`Checkpoint::write`], keeping `keep` checkpoints: this one, and the ones before it, as `step-N` beside it.
+    ///
+    /// # Errors
+    /// [`TrainError::Io`] and [`TrainError::Weights`].
+    pub fn write_keeping(&self, output: &Path, name: &str, keep: usize) -> Result<(), TrainError> {
         let target = output.join(name);
         let (temporary, old) = (output.join(format!(".{name}.new")), set_aside(output, name));
         remove(&temporary)?;
@@ -82,6 +95,15 @@ impl Checkpoint<'_> {
             fs::rename(&target, &old).map_err(TrainError::io("rename", &target))?;
         }
         fs::rename(&temporary, &target).map_err(TrainError::io("rename", &temporary))?;
+        if keep > 1 && old.exists() {
+            let aside = output.join(format!("{EARLIER}{}", State::read(&old)?.step));
+            remove(&aside)?;
+            fs::rename(&old, &aside).map_err(TrainError::io("rename", &old))?;
+        }
+        let earlier = earlier(output)?;
+        for (_, folder) in earlier.iter().rev().skip(keep - 1).filter(|_| name == LAST) {
+            remove(folder)?;
+        }
         remove(&old)
     }
 
@@ -140,12 +162,20 @@ pub fn last(output: &Path) -> Result<Option<PathBuf>, TrainError> {
     Ok(target.exists().then_some(target))
 }
 
+/// A checkpoint's architecture.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn read_config(folder: &Path) -> Result<Config, TrainError> {
+    Ok(Config::from_file(folder.join(CONFIG))?)
+}
+
 /// A checkpoint's architecture, tokenizer and class names.
 ///
 /// # Errors
 /// If one of the files cannot be read.
 pub fn read_parts(folder: &Path) -> Result<(Config, Tokenizer, Option<Vec<String>>), TrainError> {
-    let config = Config::from_file(folder.join(CONFIG))?;
+    let config = read_config(folder)?;
     let tokenizer = Tokenizer::from_file(folder.join(TOKENIZER))?;
     tokenizer.check_fits(&config)?;
     let path = folder.join(LABELS);
@@ -160,6 +190,13 @@ pub fn read_parts(folder: &Path) -> Result<(Config, Tokenizer, Option<Vec<String
 pub fn read_lines(path: &Path) -> Result<Vec<String>, TrainError> {
     let text = fs::read_to_string(path).map_err(TrainError::io("read", path))?;
     Ok(text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect())
+}
+
+/// The checkpoints that were the last ones once, by step.
+fn earlier(output: &Path) -> Result<BTreeMap<usize, PathBuf>, TrainError> {
+    let entries = fs::read_dir(output).map_err(TrainError::io("read", output))?;
+    let step = |path: &Path| path.file_name()?.to_str()?.strip_prefix(EARLIER)?.parse().ok();
+    Ok(entries.flatten().filter_map(|entry| Some((step(&entry.path())?, entry.path()))).collect())
 }
 
 fn set_aside(output: &Path, name: &str) -> PathBuf {

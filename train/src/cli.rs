@@ -1,14 +1,17 @@
 //! The command line.
 
+mod ablate;
 mod evaluate;
+mod tokenizer;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use burn::tensor::Device;
 use clap::{Args, Parser, Subcommand};
 
-use crate::{Run, Span, TrainError, finetune};
+use crate::device::DeviceChoice;
+use crate::run::Recipe;
+use crate::{Run, Span, TrainError, train};
 
 /// Trains MBSD.
 #[derive(Debug, Parser)]
@@ -20,36 +23,54 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Train a head for match or classification.
-    Finetune(Finetune),
+    /// Pre-train on masked tokens and patches.
+    Stage1(Session),
+    /// Pre-train on queries and products, the stronger modality teaching the weaker.
+    Stage2(Session),
+    /// Train a head for match, classification or alignment.
+    Finetune(Session),
     /// Measure a checkpoint on labelled rows, with each modality.
     Eval(evaluate::Eval),
+    /// Train rows of runs that differ in a few keys, with several seeds each, and compare them.
+    Ablate(ablate::Arguments),
+    /// Train a WordPiece vocabulary.
+    Tokenizer(tokenizer::Arguments),
 }
 
 #[derive(Debug, Args)]
-struct Finetune {
+struct Session {
     /// The run file.
     #[arg(long, value_name = "RUN.TOML")]
     config: PathBuf,
     /// Change a key of the run file, such as optimizer.learning_rate=3e-4; may be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Where to compute.
-    #[arg(long, default_value = "cpu")]
-    device: String,
-    /// Continue after the last finished epoch; starts if there is none.
+    /// What pre-training follows where the paper and the released code differ; the run file's, else the paper.
+    #[arg(long, value_enum)]
+    recipe: Option<Recipe>,
+    /// Where to compute: cpu, cuda, or cuda:1 with a GPU's number.
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    device: DeviceChoice,
+    /// Continue from the last checkpoint; starts if there is none.
     #[arg(long)]
     resume: bool,
     /// End after so many epochs; --resume goes on.
     #[arg(long, value_name = "EPOCHS")]
     stop_after: Option<usize>,
+    /// End at this step, with a checkpoint; --resume goes on.
+    #[arg(long, value_name = "STEP")]
+    stop_at_step: Option<usize>,
 }
 
 /// Parses the arguments and runs the command: exit code 0 done, 1 failed, 2 usage.
 pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Finetune(arguments) => run_finetune(&arguments),
+        Command::Stage1(arguments) => run_session(&arguments, "stage1"),
+        Command::Stage2(arguments) => run_session(&arguments, "stage2"),
+        Command::Finetune(arguments) => run_session(&arguments, "finetune"),
         Command::Eval(arguments) => evaluate::run(&arguments),
+        Command::Ablate(arguments) => ablate::run(&arguments),
+        Command::Tokenizer(arguments) => tokenizer::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -66,18 +87,19 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run_finetune(arguments: &Finetune) -> Result<(), TrainError> {
-    let device = device(&arguments.device)?;
-    let run = Run::from_file(&arguments.config, &arguments.set)?;
-    let span = Span { resume: arguments.resume, stop_after: arguments.stop_after };
-    finetune(&run, span, &device)?;
-    eprintln!("checkpoints: {0}/best, {0}/last", run.output.display());
-    Ok(())
-}
-
-fn device(name: &str) -> Result<Device, TrainError> {
-    match name {
-        "cpu" => Ok(Device::flex()),
-        other => Err(TrainError::Device(other.to_owned())),
+fn run_session(arguments: &Session, command: &str) -> Result<(), TrainError> {
+    let device = arguments.device.open_one()?;
+    let mut changes = arguments.set.clone();
+    changes.extend(arguments.recipe.map(|recipe| format!("recipe={}", recipe.name())));
+    let run = Run::from_file(&arguments.config, &changes)?;
+    let belongs = if run.objective.is_task() { "finetune" } else { run.objective.name() };
+    if belongs != command {
+        let reason = format!("a run with objective `{}` is started by `mbsd train {belongs}`", run.objective);
+        return Err(TrainError::run(arguments.config.display().to_string(), reason));
     }
+    let span =
+        Span { resume: arguments.resume, stop_after: arguments.stop_after, stop_at_step: arguments.stop_at_step };
+    train(&run, span, &device)?;
+    eprintln!("checkpoints: {0}/best, {0}/last; curves: {0}/curves.html", run.output.display());
+    Ok(())
 }

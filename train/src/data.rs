@@ -1,15 +1,19 @@
 //! Products to batches: read and decoded once, drawn anew each epoch, assembled ahead of the device.
 
+mod augment;
 mod batch;
 mod corpus;
 mod loader;
+mod masking;
 mod matching;
 mod plan;
 mod redact;
 
-pub use batch::{Assembler, HostBatch, Targets};
+pub use augment::Augmentation;
+pub use batch::{Assembler, Extra, HostBatch, HostText, Targets};
 pub use corpus::{Corpus, CorpusOptions, Item};
 pub use loader::prefetch;
+pub use masking::{Hidden, Masking, PatchMasking};
 pub use matching::{Attributes, TagSet};
-pub use plan::{Augmentation, BatchPlan, Row, epoch_plan, evaluation_plan};
+pub use plan::{BatchPlan, Removal, Row, epoch_plan, evaluation_plan};
 pub use redact::Redaction;

@@ -7,6 +7,8 @@ use mbsd_net::WeightsError;
 use mbsd_spec::ConfigError;
 use mbsd_spec::text::TokenizerError;
 
+use crate::device::DeviceError;
+
 /// A run that cannot start or go on.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -84,9 +86,9 @@ pub enum TrainError {
     /// The thread that makes batches ended early.
     #[error("a batch could not be made: {0}")]
     Batch(String),
-    /// A device that is not there or not built in.
-    #[error("device `{0}` is not available: use cpu")]
-    Device(String),
+    /// The device cannot be had.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
 }
 
 impl TrainError {

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use burn::tensor::{Device, Tensor, TensorData};
 use mbsd_net::Mbsd;
 use mbsd_spec::Variant;
-use mbsd_spec::metrics::{grouped_roc_auc, roc_auc};
+use mbsd_spec::metrics::{Confusion, grouped_roc_auc, roc_auc};
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
 use crate::data::{Assembler, Row, evaluation_plan, prefetch};
-use crate::objective::{binary_cross_entropy, cross_entropy};
+use crate::objective::stage1::{PatchLoss, Stage1Losses};
+use crate::objective::{Stage1Outcome, binary_cross_entropy, cross_entropy, head_logits, stage1_batch};
 
 /// Rows a tag must have for its own ROC-AUC to count: with fewer it is mostly noise.
 pub const MIN_ROWS_PER_TAG: usize = 40;
@@ -22,9 +23,21 @@ pub struct Metrics {
     pub rows: usize,
     /// Mean loss, without smoothing.
     pub loss: f64,
-    /// Share of right decisions: logit above 0, or the highest logit.
+    /// Share of right decisions: logit above 0, or the highest logit; in stage 1, of hidden tokens.
     pub accuracy: f64,
-    /// Area under the ROC curve of all rows (match).
+    /// Share of right ones among the rows said to be 1 (match, alignment).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub precision: Option<f64>,
+    /// Share of those said to be 1 among the rows that are (match, alignment).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recall: Option<f64>,
+    /// Harmonic mean of the two (match, alignment).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub f1: Option<f64>,
+    /// Mean absolute error of the hidden patches' normalised pixels (stage 1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patch_error: Option<f64>,
+    /// Area under the ROC curve of all rows (match, alignment).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub roc_auc: Option<f64>,
     /// Mean over tags of each tag's own area (match).
@@ -36,9 +49,13 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// The one number by which checkpoints are compared.
+    /// The one number by which checkpoints are compared: the area under the ROC curve, else the accuracy; in stage 1, the
+    /// loss, negated.
     pub fn score(&self) -> f64 {
-        self.roc_auc.unwrap_or(self.accuracy)
+        match self.patch_error {
+            Some(_) => -self.loss,
+            None => self.roc_auc.unwrap_or(self.accuracy),
+        }
     }
 }
 
@@ -63,7 +80,7 @@ pub fn predict(
             continue;
         }
         let (text, image) = batch.take_inputs(device);
-        let outputs = model.head_outputs(model.encode(text, image).pooled);
+        let outputs = head_logits(model, model.pooled(text, image));
         let [_, width] = outputs.dims();
         let values: Vec<f32> = outputs.into_data().iter::<f32>().collect();
         for (&position, scores) in batch.positions.iter().zip(values.chunks_exact(width)) {
@@ -93,7 +110,50 @@ pub fn evaluate(
         .collect()
 }
 
-/// Measures logits against labels: of match rows where they have tags, else of classes.
+/// How well hidden tokens and patches are predicted, by the same draw of them each time. `assembler` hides them.
+///
+/// # Errors
+/// If a batch cannot be made.
+pub fn evaluate_stage1(
+    model: &Mbsd,
+    assembler: &Assembler,
+    rows: &[Row],
+    batch_size: usize,
+    device: &Device,
+) -> Result<Metrics, TrainError> {
+    let Some(parts) = &model.reconstruction else { return Ok(Metrics::default()) };
+    let (plans, _) = evaluation_plan(rows, Variant::Full, batch_size, |row| assembler.length(row));
+    // Sums over tokens and over patches, for batches hide different numbers of them.
+    let (mut tokens, mut right, mut language, mut patches, mut error) = (0, 0, 0.0, 0, 0.0);
+    for batch in prefetch(assembler, plans) {
+        let mut batch = batch?;
+        let hidden_patches = batch.hidden.as_ref().map_or(0, |hidden| hidden.patches.len());
+        let Stage1Outcome { losses, tokens: predicted } = stage1_batch(model, &mut batch, PatchLoss::Mean, device);
+        let Stage1Losses { mlm, mpm, .. } = losses;
+        let value = |loss: Tensor<1>| f64::from(loss.into_scalar::<f32>());
+        if let (Some((states, ids)), Some(mlm)) = (predicted, mlm) {
+            let best = parts.mlm_logits(states, &model.embeddings.word).argmax(1).into_data();
+            right += best.iter::<i64>().zip(&ids).filter(|&(best, &id)| best == i64::from(id)).count();
+            language += value(mlm) * ids.len() as f64;
+            tokens += ids.len();
+        }
+        if let Some(mpm) = mpm {
+            error += value(mpm) * hidden_patches as f64;
+            patches += hidden_patches;
+        }
+    }
+    let mean = |sum: f64, count: usize| if count > 0 { sum / count as f64 } else { 0.0 };
+    let (language, error) = (mean(language, tokens), mean(error, patches));
+    Ok(Metrics {
+        rows: rows.len(),
+        loss: language + error,
+        accuracy: mean(right as f64, tokens),
+        patch_error: Some(error),
+        ..Metrics::default()
+    })
+}
+
+/// Measures logits against labels: yes or no where rows have tags or other products, else classes.
 pub fn measure(rows: &[Row], logits: &[Option<Vec<f32>>]) -> Metrics {
     let scored: Vec<(&Row, &[f32])> =
         rows.iter().zip(logits).filter_map(|(row, logits)| Some((row, logits.as_deref()?))).collect();
@@ -105,8 +165,8 @@ pub fn measure(rows: &[Row], logits: &[Option<Vec<f32>>]) -> Metrics {
     let share = |right: usize| right as f64 / count as f64;
     let width = scored[0].1.len();
     let flat: Vec<f32> = scored.iter().flat_map(|(_, logits)| logits.iter().copied()).collect();
-    let tags: Option<Vec<u32>> = scored.iter().map(|(row, _)| row.tag).collect();
-    let Some(tags) = tags else {
+    let binary = scored.iter().all(|(row, _)| row.tag.is_some() || row.other.is_some());
+    if !binary {
         let best = |logits: &[f32]| (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap_or(0);
         let right = scored.iter().filter(|(row, logits)| best(logits) == row.label as usize).count();
         let classes: Vec<i64> = scored.iter().map(|(row, _)| i64::from(row.label)).collect();
@@ -123,11 +183,17 @@ pub fn measure(rows: &[Row], logits: &[Option<Vec<f32>>]) -> Metrics {
         Tensor::from_data(TensorData::new(targets, [count]), &device),
         0.0,
     );
-    let by_tag = grouped_roc_auc(&tags, &flat, &labels, MIN_ROWS_PER_TAG);
+    let counts = Confusion::count(&flat, &labels, 0.0);
+    let tags: Option<Vec<u32>> = scored.iter().map(|(row, _)| row.tag).collect();
+    let by_tag = tags.and_then(|tags| grouped_roc_auc(&tags, &flat, &labels, MIN_ROWS_PER_TAG));
     Metrics {
         rows: count,
         loss: f64::from(loss.into_scalar::<f32>()),
         accuracy: share(right),
+        precision: Some(counts.precision()),
+        recall: Some(counts.recall()),
+        f1: Some(counts.f1()),
+        patch_error: None,
         roc_auc: roc_auc(&flat, &labels),
         tag_roc_auc: by_tag.map(|(mean, _)| mean),
         tags: by_tag.map(|(_, tags)| tags),

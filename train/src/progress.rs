@@ -21,6 +21,7 @@ pub(crate) struct Progress {
     samples: usize,
     taken: usize,
     loss: Option<f64>,
+    terms: String,
 }
 
 impl Progress {
@@ -34,7 +35,17 @@ impl Progress {
             bar
         });
         let now = Instant::now();
-        Self { bar, steps, started: now, last_line: now, samples: 0, taken: 0, loss: None }
+        Self { bar, steps, started: now, last_line: now, samples: 0, taken: 0, loss: None, terms: String::new() }
+    }
+
+    /// Counts samples of a batch that made no step yet.
+    pub(crate) fn samples(&mut self, samples: usize) {
+        self.samples += samples;
+    }
+
+    /// The terms of the loss, to be shown from the next step on.
+    pub(crate) fn terms(&mut self, terms: &[(&str, f64)]) {
+        self.terms = terms.iter().map(|(name, value)| format!("  {name} {value:.4}")).collect();
     }
 
     /// Tells of one step; returns samples per second since the start.
@@ -47,12 +58,13 @@ impl Progress {
         let rate = self.samples as f64 / seconds;
         if let Some(bar) = &self.bar {
             bar.set_position(step as u64);
-            bar.set_message(format!("epoch {epoch}  loss {mean:.4}  {rate:.0} samples/s"));
+            bar.set_message(format!("epoch {epoch}  loss {mean:.4}{}  {rate:.0} samples/s", self.terms));
         } else if self.last_line.elapsed() >= EVERY {
             self.last_line = Instant::now();
             let left = seconds / self.taken as f64 * (self.steps - step.min(self.steps)) as f64;
             let left = Duration::from_secs(left as u64);
-            eprintln!("step {step}/{}  epoch {epoch}  loss {mean:.4}  {rate:.0} samples/s  ETA {left:?}", self.steps);
+            let Self { steps, terms, .. } = &self;
+            eprintln!("step {step}/{steps}  epoch {epoch}  loss {mean:.4}{terms}  {rate:.0} samples/s  ETA {left:?}");
         }
         rate
     }

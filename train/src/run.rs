@@ -1,15 +1,21 @@
 //! A run as one TOML file: read, changed by `--set`, checked whole before anything starts. `docs/training.md`
 //! documents every key.
 
+mod check;
+mod objective;
 mod overrides;
 mod settings;
+mod training;
 
 use std::path::Path;
 
-pub use settings::{
-    ClassificationSettings, DataSettings, MatchSettings, ModelSettings, OptimizerName, OptimizerSettings, Run,
-    TokenizerSettings, TrainingSettings,
+pub use objective::{
+    AlignmentSettings, ClassificationSettings, MatchSettings, Objective, Recipe, Stage1Settings, Stage2Settings,
 };
+pub use settings::{DataSettings, ModelSettings, Run, TokenizerSettings};
+pub use training::{OptimizerName, OptimizerSettings, TrainingSettings};
+
+use serde::de::DeserializeOwned;
 
 use crate::TrainError;
 
@@ -29,14 +35,32 @@ impl Run {
     /// # Errors
     /// [`TrainError::Run`].
     pub fn from_toml(text: &str, place: &str, changes: &[String]) -> Result<Self, TrainError> {
-        let failed = |error: toml::de::Error| TrainError::run(place, error.to_string().trim_end());
-        let mut table: toml::Table = text.parse().map_err(failed)?;
-        for change in changes {
-            overrides::set(&mut table, change)?;
-        }
-        overrides::expand_environment(&mut table)?;
-        let run: Self = table.try_into().map_err(failed)?;
+        Self::from_table(table(text, place, changes)?, place)
+    }
+
+    /// As [`Run::from_toml`], for what [`table`] made of a text.
+    pub(crate) fn from_table(table: toml::Table, place: &str) -> Result<Self, TrainError> {
+        let run: Self = from_table(table, place)?;
         run.check()?;
         Ok(run)
     }
+}
+
+/// The table of a TOML text with `key=value` changes, its environment variables not yet replaced.
+pub(crate) fn table(text: &str, place: &str, changes: &[String]) -> Result<toml::Table, TrainError> {
+    let mut table: toml::Table = text.parse().map_err(failed(place))?;
+    for change in changes {
+        overrides::set(&mut table, change)?;
+    }
+    Ok(table)
+}
+
+/// Replaces `${NAME}` in strings by the environment and reads what the table holds.
+pub(crate) fn from_table<T: DeserializeOwned>(mut table: toml::Table, place: &str) -> Result<T, TrainError> {
+    overrides::expand_environment(&mut table)?;
+    table.try_into().map_err(failed(place))
+}
+
+fn failed(place: &str) -> impl Fn(toml::de::Error) -> TrainError {
+    move |error| TrainError::run(place, error.to_string().trim_end())
 }

@@ -1,7 +1,7 @@
 //! One step after the other, whatever the objective.
 
 use burn::module::{Module, ModuleVisitor, Param};
-use burn::optim::GradientsParams;
+use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::Tensor;
 use mbsd_net::Mbsd;
 
@@ -9,7 +9,6 @@ use crate::TrainError;
 use crate::optim::{Optimizer, Schedule, global_norm};
 
 /// A model in training.
-#[derive(Debug)]
 pub struct Trainer {
     model: Option<Mbsd>,
     /// Moments of the gradients.
@@ -17,12 +16,21 @@ pub struct Trainer {
     schedule: Schedule,
     /// Steps taken.
     pub step: usize,
+    accumulator: GradientsAccumulator<Mbsd>,
+    accumulated: usize,
+    losses: f64,
+}
+
+impl std::fmt::Debug for Trainer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Trainer").field("optimizer", &self.optimizer).field("step", &self.step).finish_non_exhaustive()
+    }
 }
 
 /// What a step did.
 #[derive(Debug, Clone, Copy)]
 pub struct StepReport {
-    /// The loss before the step.
+    /// The mean loss of its batches before the step.
     pub loss: f64,
     /// The global norm of the gradients before clipping.
     pub gradient_norm: f64,
@@ -33,7 +41,8 @@ pub struct StepReport {
 impl Trainer {
     /// Continues after `step` steps; 0 starts.
     pub fn new(model: Mbsd, optimizer: Optimizer, schedule: Schedule, step: usize) -> Self {
-        Self { model: Some(model), optimizer, schedule, step }
+        let accumulator = GradientsAccumulator::new();
+        Self { model: Some(model), optimizer, schedule, step, accumulator, accumulated: 0, losses: 0.0 }
     }
 
     /// The model as it is now.
@@ -41,30 +50,54 @@ impl Trainer {
         self.model.as_ref().expect("only `step` takes the model, and it puts it back")
     }
 
-    /// Takes a step down the gradient of `loss`, `[1]`. `products` are the batch's, for the message if it diverges; the
-    /// model is then as it was.
+    /// Adds the gradients of a batch's `loss`, `[1]`, to those of the next step; [`Trainer::step`] takes it. `products` are
+    /// the batch's, for the message if it diverges; the model is then as it was.
     ///
     /// # Errors
-    /// [`TrainError::Diverged`] if the loss or a gradient is not finite.
-    pub fn step(&mut self, loss: Tensor<1>, products: &[String]) -> Result<StepReport, TrainError> {
-        let step = self.step + 1;
-        let diverged = |what| TrainError::Diverged { what, step, products: products.join(", ") };
+    /// [`TrainError::Diverged`] if the loss is not finite.
+    pub fn add(&mut self, loss: Tensor<1>, products: &[String]) -> Result<f64, TrainError> {
         let value = f64::from(loss.clone().into_scalar::<f32>());
         if !value.is_finite() {
-            return Err(diverged("the loss"));
+            return Err(self.diverged("the loss", products));
         }
         let gradients = GradientsParams::from_grads(loss.backward(), self.model());
-        let gradient_norm = global_norm(self.model(), &gradients);
-        if !gradient_norm.is_finite() {
-            return Err(diverged("the norm of the gradients"));
+        if let Some(model) = &self.model {
+            self.accumulator.accumulate(model, gradients);
+        }
+        self.accumulated += 1;
+        self.losses += value;
+        Ok(value)
+    }
+
+    /// Batches whose gradients wait for a step.
+    pub fn waiting(&self) -> usize {
+        self.accumulated
+    }
+
+    /// Takes a step down the mean gradient of the batches added since the last one. `products` are the last one's.
+    ///
+    /// # Errors
+    /// [`TrainError::Diverged`] if a gradient is not finite.
+    pub fn step(&mut self, products: &[String]) -> Result<StepReport, TrainError> {
+        let batches = self.accumulated.max(1) as f64;
+        let gradients = self.accumulator.grads();
+        let loss = self.losses / batches;
+        (self.accumulated, self.losses) = (0, 0.0);
+        let sum = global_norm(self.model(), &gradients);
+        if !sum.is_finite() {
+            return Err(self.diverged("the norm of the gradients", products));
         }
         let learning_rate = self.schedule.rate(self.step);
         // Taken out, so that the optimizer owns the only copy and updates it in place.
         if let Some(model) = self.model.take() {
-            self.model = Some(self.optimizer.step(learning_rate, model, gradients, gradient_norm));
+            self.model = Some(self.optimizer.step(learning_rate, model, gradients, sum, batches));
         }
-        self.step = step;
-        Ok(StepReport { loss: value, gradient_norm, learning_rate })
+        self.step += 1;
+        Ok(StepReport { loss, gradient_norm: sum / batches, learning_rate })
+    }
+
+    fn diverged(&self, what: &'static str, products: &[String]) -> TrainError {
+        TrainError::Diverged { what, step: self.step + 1, products: products.join(", ") }
     }
 }
 
@@ -100,13 +133,41 @@ mod tests {
         let mut trainer = Trainer::new(model, optimizer, Schedule::new(1e-3, 0.1, 10), 6);
         for (loss, what) in [(f32::NAN, "the loss"), (f32::INFINITY, "the loss")] {
             let bias = trainer.model().classifier.bias.as_ref().unwrap().val();
-            let error = trainer.step(bias.sum() * loss, &["p1".to_owned(), "p2".to_owned()]).unwrap_err();
+            let error = trainer.add(bias.sum() * loss, &["p1".to_owned(), "p2".to_owned()]).unwrap_err();
             assert!(error.to_string().starts_with(&format!("{what} is not a finite number at step 7")), "{error}");
             assert!(error.to_string().contains("p1, p2"), "{error}");
         }
         assert_eq!(trainer.step, 6);
         let bias = trainer.model().classifier.bias.as_ref().unwrap().val();
-        trainer.step(bias.sum(), &[]).unwrap();
+        trainer.add(bias.sum(), &[]).unwrap();
+        trainer.step(&[]).unwrap();
         assert_eq!(trainer.step, 7);
+    }
+
+    #[test]
+    fn the_gradients_of_several_batches_make_one_step() {
+        let config =
+            Config { vocab_size: 8, hidden_size: 8, num_hidden_layers: 1, intermediate_size: 8, ..Config::base() };
+        let config = Config { num_attention_heads: 2, max_position_embeddings: 8, ..config };
+        let device = Device::flex().autodiff();
+        let model = initialized(Mbsd::init(&config, Head::Match, &device));
+        let settings = OptimizerSettings { clip_norm: 0.5, ..OptimizerSettings::default() };
+        let trainer =
+            || Trainer::new(model.clone(), Optimizer::new(&settings, &model), Schedule::new(1e-2, 0.5, 10), 3);
+        let weight = |trainer: &Trainer| trainer.model().classifier.weight.val();
+        let after = |losses: &[f64]| {
+            let mut trainer = trainer();
+            for &factor in losses {
+                trainer.add(weight(&trainer).square().sum() * factor, &[]).unwrap();
+            }
+            assert_eq!(trainer.waiting(), losses.len());
+            let report = trainer.step(&[]).unwrap();
+            assert_eq!(trainer.waiting(), 0);
+            let values: Vec<f32> = weight(&trainer).into_data().iter::<f32>().collect();
+            (values, report.loss, report.gradient_norm)
+        };
+        let (one, together) = (after(&[200.0]), after(&[100.0, 300.0]));
+        assert!(one.0.iter().zip(&together.0).all(|(a, b)| (a - b).abs() < 1e-6), "{one:?} {together:?}");
+        assert!((one.1 - together.1).abs() < 1e-5 * one.1 && (one.2 - together.2).abs() < 1e-5 * one.2);
     }
 }

@@ -44,7 +44,7 @@ fn the_run_files_fit_the_data() {
 fn redaction_gives_the_titles_of_the_evaluation_rows() {
     let Some(folder) = data() else { return };
     let settings = run("fashion-match.toml").matching.unwrap();
-    let tags = read_tags(&settings.tags).unwrap();
+    let tags = read_tags(settings.tags.as_ref().unwrap()).unwrap();
     let values = tags.iter().filter_map(|tag| tag.split_once(':')).map(|(_, value)| value);
     let redaction = Redaction::new(values.chain(settings.redact.iter().map(String::as_str)));
     let full: HashMap<String, String> =

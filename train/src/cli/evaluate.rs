@@ -13,9 +13,10 @@ use serde_json::Value;
 
 use crate::TrainError;
 use crate::checkpoint::{State, read_parts};
-use crate::data::{Assembler, Corpus, CorpusOptions, Row, TagSet};
+use crate::data::{Assembler, Augmentation, Corpus, CorpusOptions, Extra, Row, TagSet};
+use crate::device::DeviceChoice;
 use crate::evaluate::evaluate;
-use crate::finetune::labelled;
+use crate::session::labelled;
 
 /// Rows scored at once.
 const BATCH: usize = 64;
@@ -41,13 +42,13 @@ pub(super) struct Eval {
     /// Print JSON.
     #[arg(long)]
     json: bool,
-    /// Where to compute.
-    #[arg(long, default_value = "cpu")]
-    device: String,
+    /// Where to compute: cpu, cuda, or cuda:1 with a GPU's number.
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    device: DeviceChoice,
 }
 
 pub(super) fn run(arguments: &Eval) -> Result<(), TrainError> {
-    let device = super::device(&arguments.device)?;
+    let device = arguments.device.open_one()?;
     let (config, tokenizer, labels) = read_parts(&arguments.checkpoint)?;
     let state = State::read(&arguments.checkpoint)?;
     let (model, _) = load(&arguments.checkpoint, &config, Some(state.task), &device)?;
@@ -80,8 +81,15 @@ pub(super) fn run(arguments: &Eval) -> Result<(), TrainError> {
         return Err(TrainError::NoRows { path: arguments.input.clone(), reason });
     }
     let max_tokens = config.max_text_tokens();
-    let assembler =
-        Assembler { corpus: Arc::new(corpus), tags, tokenizer: Arc::new(tokenizer), preprocessor, max_tokens };
+    let assembler = Assembler {
+        corpus: Arc::new(corpus),
+        tags,
+        tokenizer: Arc::new(tokenizer),
+        preprocessor,
+        max_tokens,
+        augmentation: Augmentation { flip: false, min_area: 1.0 },
+        extra: Extra::Nothing,
+    };
     let measured = evaluate(&model, &assembler, &rows, BATCH, &device)?;
     if arguments.json {
         println!("{}", serde_json::json!(measured));
@@ -117,7 +125,7 @@ fn match_rows(corpus: &Corpus) -> (Vec<Row>, Vec<String>) {
             names.push(tag.clone());
             names.len() as u32 - 1
         });
-        rows.push(Row { item, tag: Some(tag), label: u32::from(label) });
+        rows.push(Row { item, tag: Some(tag), label: u32::from(label), other: None });
     }
     (rows, names)
 }

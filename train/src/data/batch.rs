@@ -7,16 +7,30 @@ use mbsd_net::{ImageInput, TextInput};
 use mbsd_spec::Variant;
 use mbsd_spec::image::Preprocessor;
 use mbsd_spec::text::{TextRow, Tokenizer};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use super::{BatchPlan, Corpus, Row, TagSet};
+use super::masking::Hidden;
+use super::{Augmentation, BatchPlan, Corpus, Masking, Row, TagSet};
+
+/// What a batch holds besides text and pixels.
+#[derive(Debug, Clone)]
+pub enum Extra {
+    /// Nothing.
+    Nothing,
+    /// The queries by themselves, for the input without titles (stage 2).
+    Queries,
+    /// Tokens and patches to predict (stage 1).
+    Masking(Masking),
+}
 
 /// What turns plans into batches; shared by threads.
 #[derive(Debug, Clone)]
 pub struct Assembler {
     /// The products.
     pub corpus: Arc<Corpus>,
-    /// The tags of match rows.
+    /// The tags or queries of rows that have one.
     pub tags: Option<Arc<TagSet>>,
     /// Text to rows.
     pub tokenizer: Arc<Tokenizer>,
@@ -24,9 +38,14 @@ pub struct Assembler {
     pub preprocessor: Preprocessor,
     /// Tokens of a row.
     pub max_tokens: usize,
+    /// What is done to the images of augmented batches.
+    pub augmentation: Augmentation,
+    /// What else a batch holds.
+    pub extra: Extra,
 }
 
-/// A batch in memory, row-major.
+/// A batch in memory, row-major. Where rows compare two products (alignment), the first products of all rows come before
+/// the second ones.
 #[derive(Debug, Clone, Default)]
 pub struct HostBatch {
     /// Ids of the products, for messages.
@@ -35,12 +54,16 @@ pub struct HostBatch {
     pub positions: Vec<usize>,
     /// Labels, as in [`Row`].
     pub labels: Vec<u32>,
-    /// Token ids, mask and segments, `[rows, longest]` each; empty without text.
+    /// Token ids, mask and segments, `[products, longest]` each.
     pub text: Option<HostText>,
-    /// Pixels, `[rows, 3, height, width]`.
+    /// The same of the queries alone.
+    pub queries: Option<HostText>,
+    /// Pixels, `[products, 3, height, width]`.
     pub pixels: Option<Vec<f32>>,
-    /// 1 for a row with an image; `None` where all have one.
+    /// 1 for a product with an image; `None` where all have one.
     pub present: Option<Vec<f32>>,
+    /// What stage 1 hides.
+    pub hidden: Option<Hidden>,
     side: usize,
 }
 
@@ -66,17 +89,21 @@ impl Assembler {
     /// Tokens of a row when its batch has titles.
     pub fn length(&self, row: &Row) -> usize {
         let tag = row.tag.map_or(0, |tag| self.tags.as_ref().map_or(0, |tags| tags.ids[tag as usize].len() + 1));
-        tag + self.corpus.items[row.item].title.len() + 2
+        let title = |item: usize| self.corpus.items[item].title.len() + 2;
+        tag + title(row.item).max(row.other.map_or(0, title))
     }
 
-    /// Whether a product has what a variant needs.
+    /// Whether the products of a row have what a variant needs.
     fn usable(&self, row: &Row, variant: Variant) -> bool {
-        let item = &self.corpus.items[row.item];
-        match variant {
-            Variant::Image => item.picture.is_some(),
-            Variant::Text => !item.title.is_empty() || row.tag.is_some(),
-            Variant::Full | Variant::Pair => true,
-        }
+        let usable = |item: usize| {
+            let item = &self.corpus.items[item];
+            match variant {
+                Variant::Image => item.picture.is_some(),
+                Variant::Text => !item.title.is_empty() || row.tag.is_some(),
+                Variant::Full | Variant::Pair => true,
+            }
+        };
+        usable(row.item) && row.other.is_none_or(usable)
     }
 
     /// Rows of a plan that cannot be made in its variant are left out; the batch may be empty.
@@ -86,53 +113,74 @@ impl Assembler {
     pub fn assemble(&self, plan: &BatchPlan) -> Result<HostBatch, String> {
         let rows: Vec<(usize, &Row)> =
             plan.rows.iter().enumerate().filter(|(_, row)| self.usable(row, plan.variant)).collect();
-        let item = |row: &Row| &self.corpus.items[row.item];
-        let named = |row: &Row, error: String| format!("product {}: {error}", item(row).id);
+        let first = rows.iter().map(|(_, row)| (row.item, row.tag));
+        let products: Vec<(usize, Option<u32>)> =
+            first.chain(rows.iter().filter_map(|(_, row)| Some((row.other?, None)))).collect();
+        let item = |product: usize| &self.corpus.items[product];
         let mut batch = HostBatch {
-            products: rows.iter().map(|(_, row)| item(row).id.clone()).collect(),
+            products: products.iter().map(|&(product, _)| item(product).id.clone()).collect(),
             positions: rows.iter().map(|&(position, _)| position).collect(),
             labels: rows.iter().map(|(_, row)| row.label).collect(),
             side: self.preprocessor.width(),
             ..HostBatch::default()
         };
         let has_title = plan.variant != Variant::Image;
-        if has_title || self.tags.is_some() {
-            let texts = rows
-                .iter()
-                .map(|(_, row)| self.text(row, has_title).map_err(|error| named(row, error)))
-                .collect::<Result<Vec<_>, _>>()?;
+        let mut texts = if has_title || self.tags.is_some() { self.texts(&products, has_title)? } else { Vec::new() };
+        let has_image: Vec<bool> = products.iter().map(|&(product, _)| item(product).picture.is_some()).collect();
+        match &self.extra {
+            Extra::Nothing => {}
+            Extra::Queries => batch.queries = Some(HostText::new(&self.texts(&products, false)?)),
+            Extra::Masking(masking) => {
+                let mut random = ChaCha8Rng::seed_from_u64(plan.seed);
+                batch.hidden = Some(masking.hide(&mut texts, &has_image, &mut random));
+            }
+        }
+        if !texts.is_empty() {
             batch.text = Some(HostText::new(&texts));
         }
         if plan.variant != Variant::Text {
-            let values = 3 * self.preprocessor.width() * self.preprocessor.height();
-            let mut pixels = vec![0.0; rows.len() * values];
-            pixels.par_chunks_mut(values).zip(&rows).try_for_each(|(slot, (index, row))| {
-                let Some(picture) = &item(row).picture else { return Ok(()) };
-                slot.copy_from_slice(&picture.pixels(&self.preprocessor).map_err(|error| named(row, error))?);
-                if plan.mirrored.get(*index).copied().unwrap_or(false) {
-                    slot.chunks_exact_mut(self.preprocessor.width()).for_each(<[f32]>::reverse);
-                }
-                Ok::<(), String>(())
-            })?;
-            batch.pixels = Some(pixels);
-            if rows.iter().any(|(_, row)| item(row).picture.is_none()) {
-                let present = rows.iter().map(|(_, row)| f32::from(u8::from(item(row).picture.is_some())));
-                batch.present = Some(present.collect());
+            batch.pixels = Some(self.pixels(&products, plan)?);
+            if has_image.contains(&false) {
+                batch.present = Some(has_image.iter().map(|&present| f32::from(u8::from(present))).collect());
             }
         }
         Ok(batch)
     }
 
-    fn text(&self, row: &Row, has_title: bool) -> Result<TextRow, String> {
-        let title = &self.corpus.items[row.item].title;
-        match (row.tag, &self.tags) {
-            (Some(tag), Some(tags)) => {
-                let title = (has_title && !title.is_empty()).then_some(title);
-                let row = self.tokenizer.pair_row(&tags.ids[tag as usize], title, self.max_tokens);
-                row.map_err(|error| error.to_string())
+    /// Pixels of products, `[products, 3, height, width]`; 0 for one without an image.
+    fn pixels(&self, products: &[(usize, Option<u32>)], plan: &BatchPlan) -> Result<Vec<f32>, String> {
+        let values = 3 * self.preprocessor.width() * self.preprocessor.height();
+        let mut pixels = vec![0.0; products.len() * values];
+        pixels.par_chunks_mut(values).zip(products).enumerate().try_for_each(|(index, (slot, &(product, _)))| {
+            let item = &self.corpus.items[product];
+            let Some(picture) = &item.picture else { return Ok::<(), String>(()) };
+            let image = picture.image(&self.preprocessor).map_err(|error| format!("product {}: {error}", item.id))?;
+            slot.copy_from_slice(&if plan.augmented {
+                // A stream of its own for each image: threads take them in any order.
+                let mut random = ChaCha8Rng::seed_from_u64(plan.seed);
+                random.set_stream(index as u64 + 1);
+                self.augmentation.pixels(&image, &self.preprocessor, &mut random)
+            } else {
+                self.preprocessor.pixels(&image)
+            });
+            Ok(())
+        })?;
+        Ok(pixels)
+    }
+
+    fn texts(&self, products: &[(usize, Option<u32>)], has_title: bool) -> Result<Vec<TextRow>, String> {
+        let row = |&(product, tag): &(usize, Option<u32>)| {
+            let item = &self.corpus.items[product];
+            match (tag, &self.tags) {
+                (Some(tag), Some(tags)) => {
+                    let title = (has_title && !item.title.is_empty()).then_some(&item.title);
+                    let row = self.tokenizer.pair_row(&tags.ids[tag as usize], title, self.max_tokens);
+                    row.map_err(|error| format!("product {}: {error}", item.id))
+                }
+                _ => Ok(self.tokenizer.title_row(&item.title, self.max_tokens)),
             }
-            _ => Ok(self.tokenizer.title_row(title, self.max_tokens)),
-        }
+        };
+        products.iter().map(row).collect()
     }
 }
 
@@ -157,6 +205,20 @@ impl HostText {
             longest,
         }
     }
+
+    /// Tokens of the longest row, which all others are padded to.
+    pub fn longest(&self) -> usize {
+        self.longest
+    }
+
+    fn into_input(self, rows: usize, device: &Device) -> TextInput {
+        let tensor = |values| Tensor::from_data(TensorData::new(values, [rows, self.longest]), device);
+        TextInput {
+            input_ids: tensor(self.input_ids),
+            attention_mask: self.attention_mask.map(tensor),
+            token_type_ids: Some(tensor(self.token_type_ids)),
+        }
+    }
 }
 
 impl HostBatch {
@@ -167,20 +229,19 @@ impl HostBatch {
 
     /// The model's inputs, moved out of the batch.
     pub fn take_inputs(&mut self, device: &Device) -> (Option<TextInput>, Option<ImageInput>) {
-        let (rows, side) = (self.rows(), self.side);
-        let text = self.text.take().map(|text| {
-            let tensor = |values| Tensor::from_data(TensorData::new(values, [rows, text.longest]), device);
-            TextInput {
-                input_ids: tensor(text.input_ids),
-                attention_mask: text.attention_mask.map(tensor),
-                token_type_ids: Some(tensor(text.token_type_ids)),
-            }
-        });
+        let (rows, side) = (self.products.len(), self.side);
+        let text = self.text.take().map(|text| text.into_input(rows, device));
         let image = self.pixels.take().map(|pixels| ImageInput {
             pixel_values: Tensor::from_data(TensorData::new(pixels, [rows, 3, side, side]), device),
             present: self.present.take().map(|present| Tensor::from_data(TensorData::new(present, [rows]), device)),
         });
         (text, image)
+    }
+
+    /// The queries alone, moved out of the batch. They are one segment.
+    pub fn take_queries(&mut self, device: &Device) -> Option<TextInput> {
+        let rows = self.products.len();
+        self.queries.take().map(|queries| TextInput { token_type_ids: None, ..queries.into_input(rows, device) })
     }
 
     /// The labels.
@@ -225,12 +286,17 @@ mod tests {
             preprocessor: Preprocessor::new(&config),
             tokenizer: Arc::new(tokenizer),
             max_tokens: 16,
+            augmentation: Augmentation { flip: false, min_area: 1.0 },
+            extra: Extra::Nothing,
         }
     }
 
+    fn rows(items: &[usize]) -> Vec<Row> {
+        items.iter().map(|&item| Row { item, tag: Some(0), label: 1, other: None }).collect()
+    }
+
     fn batch(items: &[usize], variant: Variant) -> HostBatch {
-        let rows = items.iter().map(|&item| Row { item, tag: Some(0), label: 1 }).collect();
-        assembler().assemble(&BatchPlan { rows, variant, mirrored: vec![true; items.len()] }).unwrap()
+        assembler().assemble(&BatchPlan { rows: rows(items), variant, seed: 1, augmented: false }).unwrap()
     }
 
     #[test]
@@ -257,12 +323,52 @@ mod tests {
     }
 
     #[test]
-    fn a_mirrored_image_runs_from_right_to_left() {
-        let mirrored = batch(&[0], Variant::Full).pixels.unwrap();
-        let plain = assembler().corpus.items[0].picture.clone().unwrap().pixels(&assembler().preprocessor).unwrap();
-        for (mirrored, plain) in mirrored.chunks_exact(SIDE).zip(plain.chunks_exact(SIDE)) {
-            assert!(mirrored.iter().eq(plain.iter().rev()));
-        }
-        assert!(plain[0] < plain[SIDE - 1]);
+    fn queries_come_by_themselves_too() {
+        let assembler = Assembler { extra: Extra::Queries, ..assembler() };
+        let plan = BatchPlan { rows: rows(&[0, 1]), variant: Variant::Full, seed: 1, augmented: false };
+        let mut batch = assembler.assemble(&plan).unwrap();
+        assert_eq!(batch.queries.as_ref().unwrap().input_ids, [2, 5, 3, 2, 5, 3]);
+        assert_eq!(batch.text.as_ref().unwrap().longest(), 6);
+        let queries = batch.take_queries(&Device::flex()).unwrap();
+        assert!(queries.token_type_ids.is_none() && queries.attention_mask.is_none());
+    }
+
+    #[test]
+    fn two_products_to_be_compared_are_two_rows_of_inputs() {
+        let assembler = Assembler { tags: None, ..assembler() };
+        let row = |item, other, label| Row { item, other: Some(other), label, tag: None };
+        let rows = vec![row(0, 1, 1), row(1, 2, 0)];
+        let plan = |variant| BatchPlan { rows: rows.clone(), variant, seed: 1, augmented: false };
+        let batch = assembler.assemble(&plan(Variant::Full)).unwrap();
+        assert_eq!((batch.products.join(""), batch.rows()), ("abbc".to_owned(), 2));
+        assert_eq!(batch.present, Some(vec![1.0, 1.0, 1.0, 0.0]));
+        assert_eq!(batch.text.unwrap().longest(), 4);
+        let image = assembler.assemble(&plan(Variant::Image)).unwrap();
+        assert_eq!(
+            (image.products.join(""), image.positions),
+            ("ab".to_owned(), vec![0]),
+            "the second row lacks an image"
+        );
+    }
+
+    #[test]
+    fn what_stage_1_hides_is_decided_by_the_seed() {
+        let masking = Masking {
+            tokens: 0.5,
+            patches: 0.5,
+            patch_masking: super::super::PatchMasking::MaskVector,
+            mask_id: 4,
+            ordinary: vec![5, 6, 7],
+            patches_per_image: 4,
+        };
+        let assembler = Assembler { tags: None, extra: Extra::Masking(masking), ..assembler() };
+        let rows: Vec<Row> = (0..3).map(|item| Row { item, ..Row::default() }).collect();
+        let hidden = |seed| {
+            let plan = BatchPlan { rows: rows.clone(), variant: Variant::Full, seed, augmented: true };
+            assembler.assemble(&plan).unwrap().hidden.unwrap()
+        };
+        assert_eq!(hidden(3), hidden(3));
+        assert!((0..20).any(|seed| hidden(seed) != hidden(3)));
+        assert_eq!(hidden(3).patches.len(), 4, "two of the four patches of two images");
     }
 }

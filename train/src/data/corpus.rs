@@ -1,5 +1,6 @@
 //! The products of a file in memory: titles as token ids, images resized.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use mbsd_data::{Column, DuplicateIds, ImageSource, Keep, Product, ProductOptions, Products};
@@ -54,14 +55,14 @@ pub enum Picture {
 }
 
 impl Picture {
-    /// The pixels, `[3, height, width]`.
+    /// The image in the model's size.
     ///
     /// # Errors
     /// What is wrong with an image that can no longer be read.
-    pub fn pixels(&self, preprocessor: &Preprocessor) -> Result<Vec<f32>, String> {
+    pub fn image(&self, preprocessor: &Preprocessor) -> Result<Cow<'_, RgbImage>, String> {
         match self {
-            Self::Resized(image) => Ok(preprocessor.pixels(image)),
-            Self::Encoded(source) => decoded(source, preprocessor).map(|image| preprocessor.pixels(&image)),
+            Self::Resized(image) => Ok(Cow::Borrowed(image)),
+            Self::Encoded(source) => decoded(source, preprocessor).map(Cow::Owned),
         }
     }
 }

@@ -67,12 +67,12 @@ impl Attributes {
             }
             let (attribute, tag) = own[random.random_range(0..own.len())];
             if random.random_bool(0.5) {
-                rows.push(Row { item, tag: Some(tag), label: 1 });
+                rows.push(Row { item, tag: Some(tag), label: 1, other: None });
                 continue;
             }
             let pool = &self.pools[attribute];
             let other = (0..DRAWS).map(|_| pool[random.random_range(0..pool.len())]).find(|&other| other != tag);
-            rows.extend(other.map(|other| Row { item, tag: Some(other), label: 0 }));
+            rows.extend(other.map(|other| Row { item, tag: Some(other), label: 0, other: None }));
         }
         rows
     }

@@ -8,13 +8,15 @@ use rand::{Rng, RngExt};
 const POOL: usize = 4;
 
 /// One row to train or evaluate on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Row {
     /// Index of the product.
     pub item: usize,
-    /// Index of the tag, for match.
+    /// Index of the tag (match) or query (stage 2).
     pub tag: Option<u32>,
-    /// 0 or 1 for match, the class for classification.
+    /// Index of the product it is compared with (alignment).
+    pub other: Option<usize>,
+    /// 0 or 1 for match, stage 2 and alignment, the class for classification.
     pub label: u32,
 }
 
@@ -25,19 +27,19 @@ pub struct BatchPlan {
     pub rows: Vec<Row>,
     /// Its modalities; one batch, one variant.
     pub variant: Variant,
-    /// Which images to mirror; as long as `rows`, or empty for none.
-    pub mirrored: Vec<bool>,
+    /// Decides what is drawn while it is assembled: augmentation, and what stage 1 hides.
+    pub seed: u64,
+    /// Whether its images are augmented.
+    pub augmented: bool,
 }
 
-/// What is done to training batches.
+/// Shares of the batches that lack a modality.
 #[derive(Debug, Clone, Copy)]
-pub struct Augmentation {
+pub struct Removal {
     /// Share of batches without titles.
     pub without_text: f64,
     /// Share of batches without images.
     pub without_image: f64,
-    /// Whether half of the images are mirrored.
-    pub flip: bool,
 }
 
 /// Batches of one epoch: rows shuffled, sorted by length within pools of batches so that little is padded, batches
@@ -45,7 +47,7 @@ pub struct Augmentation {
 pub fn epoch_plan(
     mut rows: Vec<Row>,
     batch_size: usize,
-    augmentation: Augmentation,
+    removal: Removal,
     length: impl Fn(&Row) -> usize,
     random: &mut impl Rng,
 ) -> Vec<BatchPlan> {
@@ -60,20 +62,19 @@ pub fn epoch_plan(
         .into_iter()
         .map(|rows| {
             let draw: f64 = random.random();
-            let variant = if draw < augmentation.without_text {
+            let variant = if draw < removal.without_text {
                 Variant::Image
-            } else if draw < augmentation.without_text + augmentation.without_image {
+            } else if draw < removal.without_text + removal.without_image {
                 Variant::Text
             } else {
                 Variant::Full
             };
-            let mirrored = rows.iter().map(|_| augmentation.flip && random.random_bool(0.5)).collect();
-            BatchPlan { rows, variant, mirrored }
+            BatchPlan { rows, variant, seed: random.random(), augmented: true }
         })
         .collect()
 }
 
-/// Batches of an evaluation: rows sorted by length, nothing random. The second value is where each row of the batches
+/// Batches of an evaluation: rows sorted by length, not augmented, the same seeds each time. The second value is where each row of the batches
 /// stands in `rows`.
 pub fn evaluation_plan(
     rows: &[Row],
@@ -85,10 +86,12 @@ pub fn evaluation_plan(
     order.sort_by_key(|&index| length(&rows[index]));
     let plans = order
         .chunks(batch_size)
-        .map(|chunk| BatchPlan {
+        .zip(0..)
+        .map(|(chunk, seed)| BatchPlan {
             rows: chunk.iter().map(|&index| rows[index]).collect(),
             variant,
-            mirrored: Vec::new(),
+            seed,
+            augmented: false,
         })
         .collect();
     (plans, order)
@@ -103,10 +106,10 @@ mod tests {
 
     #[test]
     fn an_epoch_has_every_row_once_and_the_shares_asked_for() {
-        let rows: Vec<Row> = (0..20_003).map(|item| Row { item, tag: None, label: 0 }).collect();
+        let rows: Vec<Row> = (0..20_003).map(|item| Row { item, ..Row::default() }).collect();
         let length = |row: &Row| row.item % 17;
-        let augmentation = Augmentation { without_text: 0.2, without_image: 0.3, flip: true };
-        let plan = |seed| epoch_plan(rows.clone(), 10, augmentation, length, &mut ChaCha8Rng::seed_from_u64(seed));
+        let removal = Removal { without_text: 0.2, without_image: 0.3 };
+        let plan = |seed| epoch_plan(rows.clone(), 10, removal, length, &mut ChaCha8Rng::seed_from_u64(seed));
         let batches = plan(1);
         assert_eq!(batches, plan(1));
         assert_ne!(batches, plan(2));

@@ -66,10 +66,20 @@ impl Optimizer {
         }
     }
 
-    /// Clips the gradients by their global `norm`, which [`global_norm`] gives, and takes a step. A parameter without a
+    /// Divides the gradients by the `batches` they are summed over, clips their global norm (`norm` before the division, as
+    /// [`global_norm`] gives it), and takes a step. A parameter without a
     /// gradient (a modality that the batch did not have) stays as it is, and so do its moments.
-    pub fn step(&mut self, learning_rate: f64, model: Mbsd, gradients: GradientsParams, norm: f64) -> Mbsd {
-        let scale = if self.clip_norm > 0.0 && norm > self.clip_norm { self.clip_norm / norm } else { 1.0 };
+    pub fn step(
+        &mut self,
+        learning_rate: f64,
+        model: Mbsd,
+        gradients: GradientsParams,
+        norm: f64,
+        batches: f64,
+    ) -> Mbsd {
+        let mean = norm / batches;
+        let clipped = if self.clip_norm > 0.0 && mean > self.clip_norm { self.clip_norm / mean } else { 1.0 };
+        let scale = clipped / batches;
         model.map(&mut Step { optimizer: self, gradients, learning_rate, scale })
     }
 

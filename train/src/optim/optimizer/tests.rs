@@ -81,7 +81,7 @@ fn biases_have_no_decay_and_what_has_no_gradient_stays() {
         let settings = OptimizerSettings { weight_decay, learning_rate: 0.1, ..OptimizerSettings::default() };
         let (mut optimizer, gradients) = (Optimizer::new(&settings, &model), gradients(&model, &device));
         let norm = global_norm(&model, &gradients);
-        optimizer.step(0.1, model, gradients, norm)
+        optimizer.step(0.1, model, gradients, norm, 1.0)
     };
     let (decayed, plain) = (with(0.5), with(0.0));
     assert_ne!(values(&decayed.pooler.dense.weight), values(&plain.pooler.dense.weight));
@@ -119,15 +119,15 @@ fn moments_survive_a_file() {
     let mut optimizer = Optimizer::new(&settings, &model);
     let gradients_of = |model: &Mbsd| gradients(model, &device);
     let first = gradients_of(&model);
-    let model = optimizer.step(0.1, model, first, 0.0);
+    let model = optimizer.step(0.1, model, first, 0.0, 1.0);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("optimizer.safetensors");
     optimizer.save(&path).unwrap();
     let mut restored = Optimizer::new(&settings, &model);
     restored.load(&path, &model, &Device::flex()).unwrap();
     let (one, other) = (gradients_of(&model), gradients_of(&model));
-    let continued = optimizer.step(0.1, model.clone(), one, 0.0);
-    let resumed = restored.step(0.1, model, other, 0.0);
+    let continued = optimizer.step(0.1, model.clone(), one, 0.0, 1.0);
+    let resumed = restored.step(0.1, model, other, 0.0, 1.0);
     assert_eq!(values(&continued.pooler.dense.weight), values(&resumed.pooler.dense.weight));
     assert_eq!(values(&continued.embeddings.word.weight), values(&resumed.embeddings.word.weight));
 }

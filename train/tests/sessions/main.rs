@@ -1,5 +1,7 @@
 //! Whole runs over a small synthetic catalogue: they learn, resume exactly, and fail in words.
 
+mod ablation;
 mod catalogue;
 mod failures;
+mod pretraining;
 mod runs;

@@ -1,7 +1,7 @@
 //! Runs that cannot start or go on say why.
 
 use burn::tensor::Device;
-use mbsd_train::{Run, Span, TrainError, finetune};
+use mbsd_train::{Run, Span, TrainError, train};
 
 use crate::catalogue::{Catalogue, alone};
 
@@ -21,11 +21,11 @@ fn a_wrong_run_file_is_refused_before_anything_starts() {
         ("match", "training.without_text=0.9", "training.without_text + training.without_image"),
         ("match", "model.num_attention_heads=5", "5 heads do not divide 64 hidden units"),
         ("match", "data.train=/no/such/file.parquet", "cannot read /no/such/file.parquet"),
-        ("match", "task=classification", "`classification` needs the table [classification]"),
-        ("match", "task=alignment", "cannot be fine-tuned"),
+        ("match", "objective=classification", "`classification` needs the table [classification]"),
+        ("match", "objective=alignment", "`alignment` needs the table [alignment]"),
         ("match", "output", "expected key=value"),
         ("match", "data.train=${MBSD_NOT_SET}/x", "MBSD_NOT_SET is not set"),
-        ("classification", "task=match", "`match` needs the table [match]"),
+        ("classification", "objective=match", "`match` needs the table [match]"),
     ] {
         let error = parse(&catalogue, task, change);
         assert!(error.contains(message), "{change}: {error}");
@@ -46,10 +46,10 @@ fn bad_rows_are_counted_and_named_up_to_a_limit() {
     std::fs::write(&path, lines).unwrap();
     let device = Device::flex();
     let run = catalogue.run("match", "out", &["training.epochs=1"]);
-    finetune(&run, Span::default(), &device).unwrap();
+    train(&run, Span::default(), &device).unwrap();
 
     let strict = catalogue.run("match", "strict", &["data.max_bad_rows=0.01"]);
-    let error = finetune(&strict, Span::default(), &device).unwrap_err();
+    let error = train(&strict, Span::default(), &device).unwrap_err();
     assert!(matches!(error, TrainError::BadRows { bad: 3, rows: 63, .. }), "{error}");
     assert!(error.to_string().contains("row 61 (id broken)"), "{error}");
 }
@@ -60,11 +60,11 @@ fn a_run_is_neither_overwritten_nor_continued_by_another() {
     let catalogue = Catalogue::new(40, 20);
     let device = Device::flex();
     let run = |changes: &[&str]| catalogue.run("match", "out", changes);
-    finetune(&run(&[]), Span { stop_after: Some(1), ..Span::default() }, &device).unwrap();
-    let error = finetune(&run(&[]), Span::default(), &device).unwrap_err().to_string();
+    train(&run(&[]), Span { stop_after: Some(1), ..Span::default() }, &device).unwrap();
+    let error = train(&run(&[]), Span::default(), &device).unwrap_err().to_string();
     assert!(error.contains("use --resume"), "{error}");
     let other = run(&["optimizer.learning_rate=2e-3"]);
-    let error = finetune(&other, Span { resume: true, ..Span::default() }, &device).unwrap_err().to_string();
+    let error = train(&other, Span { resume: true, ..Span::default() }, &device).unwrap_err().to_string();
     assert!(error.contains("another run file"), "{error}");
 }
 
@@ -72,9 +72,9 @@ fn a_run_is_neither_overwritten_nor_continued_by_another() {
 fn data_without_anything_to_learn_are_an_error() {
     let catalogue = Catalogue::new(40, 20);
     std::fs::write(catalogue.path("tags.txt"), "Colour:mauve\n").unwrap();
-    let error = finetune(&catalogue.run("match", "out", &[]), Span::default(), &Device::flex()).unwrap_err();
+    let error = train(&catalogue.run("match", "out", &[]), Span::default(), &Device::flex()).unwrap_err();
     assert!(error.to_string().contains("no product has a value of the tags"), "{error}");
     std::fs::write(catalogue.path("tags.txt"), "Weight:heavy\n").unwrap();
-    let error = finetune(&catalogue.run("match", "out", &[]), Span::default(), &Device::flex()).unwrap_err();
+    let error = train(&catalogue.run("match", "out", &[]), Span::default(), &Device::flex()).unwrap_err();
     assert!(error.to_string().contains("`Weight:heavy` has no column in match.attributes"), "{error}");
 }

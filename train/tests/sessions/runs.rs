@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 use mbsd_spec::{Config, Task, Variant};
 use mbsd_train::checkpoint::read_parts;
-use mbsd_train::{Span, finetune};
+use mbsd_train::{Span, train};
 
 use crate::catalogue::{Catalogue, alone};
 
@@ -17,7 +17,7 @@ fn match_learns_what_is_seen_and_what_is_read() {
     let catalogue = Catalogue::new(600, 240);
     let changes = ["training.epochs=16", "model.hidden_dropout_prob=0", "model.attention_probs_dropout_prob=0"];
     let run = catalogue.run("match", "out", &changes);
-    let state = finetune(&run, Span::default(), &Device::flex()).unwrap();
+    let state = train(&run, Span::default(), &Device::flex()).unwrap();
     let area = |variant| state.validation[&variant].roc_auc.unwrap();
     let (full, text, image) = (area(Variant::Full), area(Variant::Text), area(Variant::Image));
     // Half of the rows ask for the colour, which only the image tells, half for the material, which only the title does.
@@ -42,7 +42,7 @@ fn classification_learns_and_keeps_its_labels() {
     let catalogue = Catalogue::new(300, 90);
     let changes =
         ["training.epochs=5", "optimizer.name=lamb", "optimizer.learning_rate=1e-2", "training.label_smoothing=0.05"];
-    let state = finetune(&catalogue.run("classification", "out", &changes), Span::default(), &Device::flex()).unwrap();
+    let state = train(&catalogue.run("classification", "out", &changes), Span::default(), &Device::flex()).unwrap();
     let accuracy = |variant| state.validation[&variant].accuracy;
     assert!(accuracy(Variant::Full) > 0.9, "{state:?}");
     assert!(accuracy(Variant::Text) < 0.6, "the title does not tell the colour: {state:?}");
@@ -57,31 +57,23 @@ fn a_resumed_run_ends_with_the_same_weights() {
     let catalogue = Catalogue::new(100, 40);
     let device = Device::flex();
     // A process of its own per run: through the command line, and with random numbers that no other test draws from.
-    let train = |output: &str, extra: &[&str]| {
+    let run = |objective: &str, output: &str, extra: &[&str]| {
         let config = catalogue.path(&format!("{output}.toml"));
-        std::fs::write(&config, catalogue.toml("match", output)).unwrap();
+        std::fs::write(&config, catalogue.toml(objective, output)).unwrap();
         let command = std::process::Command::new(env!("CARGO_BIN_EXE_mbsd-train"))
-            .arg("finetune")
+            .arg(if objective.starts_with("stage") { objective } else { "finetune" })
             .arg("--config")
             .arg(&config)
-            .args(["--set", "training.epochs=3"])
+            .args(["--set", "training.epochs=3", "--set", "optimizer.accumulation=2", "--set", "training.crop=0.8"])
             .args(extra)
             .output()
             .unwrap();
         assert!(command.status.success(), "{}", String::from_utf8_lossy(&command.stderr));
         String::from_utf8_lossy(&command.stderr).into_owned()
     };
-    train("whole", &[]);
-    train("again", &[]);
-    train("parts", &["--resume", "--stop-after", "1"]);
-    // What a kill between the two renames of a checkpoint leaves.
-    std::fs::rename(catalogue.path("parts/last"), catalogue.path("parts/.last.old")).unwrap();
-    train("parts", &["--resume"]);
-    let weights = |output: &str| bytes(catalogue.path(&format!("{output}/last/model.safetensors")));
-    assert_eq!(weights("whole"), weights("again"), "a seed decides the weights");
-    assert_eq!(weights("whole"), weights("parts"), "a session's end changes nothing");
+    let weights = |output: &str| bytes(catalogue.path(output).join("last/model.safetensors"));
     let log = |output: &str| {
-        let text = String::from_utf8(bytes(catalogue.path(&format!("{output}/metrics.jsonl")))).unwrap();
+        let text = String::from_utf8(bytes(catalogue.path(output).join("metrics.jsonl"))).unwrap();
         let rate = |line: &str| {
             let mut value: serde_json::Value = serde_json::from_str(line).unwrap();
             value.as_object_mut().unwrap().remove("samples_per_second");
@@ -89,8 +81,39 @@ fn a_resumed_run_ends_with_the_same_weights() {
         };
         text.lines().map(rate).collect::<Vec<_>>()
     };
-    assert_eq!(log("whole"), log("parts"));
-    assert!(train("parts", &["--resume"]).contains("finished already"));
-    let config = Config::from_file(catalogue.path("whole/last/config.json")).unwrap();
-    mbsd_net::load(catalogue.path("whole/last"), &config, Some(Task::Match), &device).unwrap();
+    for objective in ["match", "stage1", "stage2"] {
+        let [whole, again, parts] = ["whole", "again", "parts"].map(|name| format!("{objective}-{name}"));
+        run(objective, &whole, &[]);
+        run(objective, &again, &[]);
+        assert_eq!(weights(&whole), weights(&again), "{objective}: a seed decides the weights");
+        // In the middle of the first epoch, after it, and in the middle of the last.
+        run(objective, &parts, &["--resume", "--stop-at-step", "2"]);
+        run(objective, &parts, &["--resume", "--stop-after", "1"]);
+        // What a kill between the two renames of a checkpoint leaves.
+        std::fs::rename(catalogue.path(&parts).join("last"), catalogue.path(&parts).join(".last.old")).unwrap();
+        run(objective, &parts, &["--resume", "--stop-at-step", "9"]);
+        run(objective, &parts, &["--resume"]);
+        assert_eq!(weights(&whole), weights(&parts), "{objective}: a session's end changes nothing");
+        assert_eq!(log(&whole), log(&parts));
+        assert!(run(objective, &parts, &["--resume"]).contains("finished already"));
+    }
+    let config = Config::from_file(catalogue.path("match-whole/last/config.json")).unwrap();
+    mbsd_net::load(catalogue.path("match-whole/last"), &config, Some(Task::Match), &device).unwrap();
+}
+
+#[test]
+fn checkpoints_come_by_steps_and_the_newest_are_kept() {
+    let _alone = alone();
+    let catalogue = Catalogue::new(100, 20);
+    let changes = ["training.epochs=2", "training.checkpoint_steps=2", "training.keep=3"];
+    train(&catalogue.run("match", "out", &changes), Span::default(), &Device::flex()).unwrap();
+    let mut names: Vec<String> = std::fs::read_dir(catalogue.path("out"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    // 7 batches an epoch: checkpoints after steps 2, 4, 6, 7, 8, 10, 12 and 14.
+    assert_eq!(names, ["best", "curves.html", "last", "metrics.jsonl", "step-10", "step-12"]);
+    let state = mbsd_train::checkpoint::State::read(&catalogue.path("out/step-10")).unwrap();
+    assert_eq!((state.step, state.epoch, state.batch), (10, 1, 3));
 }

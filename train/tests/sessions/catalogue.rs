@@ -23,12 +23,14 @@ pub(crate) struct Catalogue {
 }
 
 impl Catalogue {
-    /// Writes `train.jsonl`, `validation.jsonl` and `tags.txt`.
+    /// Writes `train.jsonl`, `validation.jsonl`, `tags.txt`, and the pairs of stage 2 and of alignment.
     pub(crate) fn new(train: usize, validation: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         for (name, rows) in [("train", train), ("validation", validation)] {
-            let lines: String = (0..rows).map(|row| product(folder.path(), name, row)).collect();
-            std::fs::write(folder.path().join(format!("{name}.jsonl")), lines).unwrap();
+            let write = |file: String, lines: String| std::fs::write(folder.path().join(file), lines).unwrap();
+            write(format!("{name}.jsonl"), (0..rows).map(|row| product(folder.path(), name, row)).collect());
+            write(format!("stage2-{name}.jsonl"), (0..rows).map(|row| queries(name, row)).collect());
+            write(format!("alignment-{name}.jsonl"), (0..rows).map(|row| compared(name, row, rows)).collect());
         }
         let tags = "Colour:red\nColour:green\nColour:blue\nMaterial:cotton\nMaterial:wool\n";
         std::fs::write(folder.path().join("tags.txt"), tags).unwrap();
@@ -51,10 +53,14 @@ impl Catalogue {
             "match" => format!(
                 "[match]\ntags = '{folder}/tags.txt'\nattributes = {{ Colour = 'colour', Material = 'material' }}\nredact_tags = false"
             ),
-            _ => "[classification]\nlabel_column = 'colour'".to_owned(),
+            "classification" => "[classification]\nlabel_column = 'colour'".to_owned(),
+            "stage1" => "[stage1]".to_owned(),
+            other => format!(
+                "[{other}]\npairs = '{folder}/{other}-train.jsonl'\nvalidation_pairs = '{folder}/{other}-validation.jsonl'"
+            ),
         };
         format!(
-            "task = '{task}'\noutput = '{folder}/{output}'\nseed = 5\n\
+            "objective = '{task}'\noutput = '{folder}/{output}'\nseed = 5\n\
              [model]\nimage_size = 32\npatch_size = 16\nhidden_size = 64\nnum_hidden_layers = 2\n\
              num_attention_heads = 2\nintermediate_size = 128\ninitializer_range = 0.12\nmax_position_embeddings = 16\n\
              [tokenizer]\nvocab_size = 200\n\
@@ -63,6 +69,32 @@ impl Catalogue {
              [training]\nepochs = 2\nbatch_size = 16\nlog_every = 5\n"
         )
     }
+}
+
+/// A query that fits a product, and one that asks for another colour or material.
+fn queries(split: &str, row: usize) -> String {
+    let (colour, material) = (COLOURS[row % 3].0, MATERIALS[(row / 3) % 2]);
+    let wrong = match row % 2 {
+        0 => format!("{} {material}", COLOURS[(row + 1) % 3].0),
+        _ => format!("{colour} {}", MATERIALS[(row / 3 + 1) % 2]),
+    };
+    [(format!("{colour} {material}"), 1), (wrong, 0)]
+        .map(|(query, label)| {
+            format!("{{\"product\": \"{split}{row}\", \"query\": \"{query}\", \"label\": {label}}}\n")
+        })
+        .concat()
+}
+
+/// Two products and whether the second is red. The paper's head adds what it makes of each product, so only such labels, not
+/// likeness, can be told by it.
+fn compared(split: &str, row: usize, rows: usize) -> String {
+    [row + 1, row + 5]
+        .map(|other| other % rows)
+        .map(|other| {
+            let label = u8::from(other % 3 == 0);
+            format!("{{\"source\": \"{split}{row}\", \"target\": \"{split}{other}\", \"label\": {label}}}\n")
+        })
+        .concat()
 }
 
 fn product(folder: &Path, split: &str, row: usize) -> String {

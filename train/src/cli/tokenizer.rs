@@ -1,0 +1,65 @@
+//! `mbsd train tokenizer`: a WordPiece vocabulary of one's own.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use mbsd_data::{DuplicateIds, Keep, ProductOptions, Products};
+use mbsd_spec::text::Tokenizer;
+
+use crate::TrainError;
+use crate::checkpoint::read_lines;
+
+/// Arguments of `tokenizer`.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Text to learn from, may be repeated: products (Parquet, JSON Lines, CSV or TSV), whose titles are taken, or a .txt with
+    /// a text a line, such as tags.
+    #[arg(long, value_name = "FILE", required = true)]
+    input: Vec<PathBuf>,
+    /// Column of the text in product files.
+    #[arg(long, default_value = "title")]
+    title_column: String,
+    /// Column of the id in product files.
+    #[arg(long, default_value = "id")]
+    id_column: String,
+    /// Entries of the vocabulary, at most.
+    #[arg(long, default_value_t = 8000)]
+    vocab_size: usize,
+    /// Tell capitals from small letters.
+    #[arg(long)]
+    cased: bool,
+    /// Where to write tokenizer.json.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), TrainError> {
+    let mut texts = Vec::new();
+    for path in &arguments.input {
+        let before = texts.len();
+        match path.extension().is_some_and(|extension| extension == "txt") {
+            true => texts.extend(read_lines(path)?),
+            false => texts.extend(titles(arguments, path)?),
+        }
+        if texts.len() == before {
+            return Err(TrainError::NoRows { path: path.clone(), reason: "it holds no text".to_owned() });
+        }
+    }
+    let count = texts.len();
+    let tokenizer = Tokenizer::train(texts, arguments.vocab_size, !arguments.cased)?;
+    std::fs::write(&arguments.out, tokenizer.to_json()).map_err(TrainError::io("write", &arguments.out))?;
+    eprintln!("{}: {} entries from {count} texts", arguments.out.display(), tokenizer.vocab_size());
+    Ok(())
+}
+
+/// The titles of a file. Rows without a usable one are left out: nothing is learnt from them.
+fn titles(arguments: &Arguments, path: &Path) -> Result<Vec<String>, TrainError> {
+    let options = ProductOptions {
+        id_column: arguments.id_column.clone(),
+        title_column: arguments.title_column.clone(),
+        keep: Keep::Named(Vec::new()),
+        duplicate_ids: DuplicateIds::Allow,
+        ..ProductOptions::default()
+    };
+    Ok(Products::open(path, &options)?.flatten().filter_map(|product| product.title).collect())
+}

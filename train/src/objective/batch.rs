@@ -1,0 +1,168 @@
+//! The losses of whole batches: what a session minimises.
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use mbsd_net::{Head, ImageInput, MaskedPatches, Mbsd, PatchInput, patches_of};
+
+use super::sdmi::{SdmiSettings, UniModal, sdmi_losses};
+use super::stage1::{PatchLoss, PatchTargets, Stage1Losses, TokenLayout, TokenTargets, stage1_losses};
+use super::{binary_cross_entropy, cross_entropy};
+use crate::data::{Hidden, HostBatch, Targets};
+
+/// What a session minimises.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum BatchLoss {
+    /// Masked tokens and patches.
+    Stage1(PatchLoss),
+    /// Query and product, with self-distillation.
+    Stage2(SdmiSettings),
+    /// The head's answer: binary cross-entropy for match and alignment, cross-entropy for classification (paper, sections
+    /// 4.4 to 4.6). That much of the label's mass goes to all labels.
+    Head {
+        /// Probability mass moved.
+        smoothing: f64,
+    },
+}
+
+/// The loss of a batch and its parts, `[1]` each.
+#[derive(Debug, Clone)]
+pub struct Losses {
+    /// What is minimised.
+    pub total: Tensor<1>,
+    /// The terms it is made of, where there are several.
+    pub terms: Vec<(&'static str, Tensor<1>)>,
+}
+
+/// What the head says of a batch: `[batch, outputs]`. Of two products to be compared, the pooled vectors of all first ones
+/// come before those of the second ones.
+pub fn head_logits(model: &Mbsd, pooled: Tensor<2>) -> Tensor<2> {
+    match model.head() {
+        Head::Alignment => {
+            let rows = pooled.dims()[0] / 2;
+            let (source, target) = (pooled.clone().narrow(0, 0, rows), pooled.narrow(0, rows, rows));
+            model.pair_logits(source, target).unsqueeze_dim::<2>(1)
+        }
+        Head::Match | Head::Classification { .. } => model.head_outputs(pooled),
+    }
+}
+
+impl BatchLoss {
+    /// The losses of a batch that has what they need; its inputs are moved out of it. `device` is the model's.
+    ///
+    /// # Panics
+    /// For [`BatchLoss::Stage1`], if the model has no [`mbsd_net::Reconstruction`].
+    pub fn compute(self, model: &Mbsd, batch: &mut HostBatch, device: &Device) -> Losses {
+        match self {
+            Self::Stage1(patch_loss) => {
+                let Stage1Losses { mlm, mpm, total } = stage1(model, batch, patch_loss, device).losses;
+                let terms = [("mlm", mlm), ("mpm", mpm)].into_iter().filter_map(|(name, loss)| Some((name, loss?)));
+                Losses { total, terms: terms.collect() }
+            }
+            Self::Stage2(settings) => stage2(model, batch, settings, device),
+            Self::Head { smoothing } => {
+                let targets = batch.targets(matches!(model.head(), Head::Match | Head::Alignment), device);
+                let (text, image) = batch.take_inputs(device);
+                let logits = head_logits(model, model.pooled(text, image));
+                let total = match targets {
+                    Targets::Binary(labels) => binary_cross_entropy(logits.squeeze_dim::<1>(1), labels, smoothing),
+                    Targets::Classes(classes) => cross_entropy(logits, classes, smoothing),
+                };
+                Losses { total, terms: Vec::new() }
+            }
+        }
+    }
+}
+
+/// What stage 1 makes of a batch.
+#[derive(Debug)]
+pub struct Stage1Outcome {
+    /// The losses.
+    pub losses: Stage1Losses,
+    /// Hidden states of the tokens to predict, `[n, hidden]`, and their ids.
+    pub tokens: Option<(Tensor<2>, Vec<u32>)>,
+}
+
+/// Stage 1 over a batch assembled with masking.
+///
+/// # Panics
+/// If the model has no [`mbsd_net::Reconstruction`].
+pub fn stage1(model: &Mbsd, batch: &mut HostBatch, patch_loss: PatchLoss, device: &Device) -> Stage1Outcome {
+    let parts = model.reconstruction.as_ref().expect("a session of stage 1 makes its model with these parts");
+    let hidden = batch.hidden.take().unwrap_or_default();
+    let rows = batch.products.len();
+    let longest = batch.text.as_ref().map_or(0, |text| text.longest());
+    let (text, image) = batch.take_inputs(device);
+    let mut layout = TokenLayout { text: longest, patches: 0 };
+    let mut targets = None;
+    let patches = image.map(|ImageInput { pixel_values, present }| {
+        let features = model.image.patch_features(pixel_values.clone());
+        let [_, count, _] = features.dims();
+        layout.patches = count;
+        let [_, _, height, width] = pixel_values.dims();
+        let side = patch_side(height * width, count);
+        let pixels = patches_of(pixel_values, side).flatten::<2>(0, 1);
+        let places = indices(hidden.patches.iter().map(|&(row, patch)| row * count + patch), device);
+        targets = places.map(|places| pixels.select(0, places));
+        PatchInput { features: parts.mask_patches(features, replaced(&hidden, rows, count, device)), present }
+    });
+    let states = model.encode_patches(text, patches).last_hidden_state;
+    let positions = indices(hidden.tokens.iter().map(|&(row, token, _)| layout.token(row, token)), device);
+    let labels = indices(hidden.tokens.iter().map(|&(_, _, id)| id as usize), device);
+    let tokens = positions.zip(labels).map(|(positions, labels)| TokenTargets { positions, labels });
+    let predicted = tokens.as_ref().map(|targets| {
+        let states = states.clone().flatten::<2>(0, 1).select(0, targets.positions.clone());
+        (states, hidden.tokens.iter().map(|&(_, _, id)| id).collect())
+    });
+    let positions = indices(hidden.patches.iter().map(|&(row, patch)| layout.patch(row, patch)), device);
+    let patches = positions.zip(targets).map(|(positions, pixels)| PatchTargets { positions, pixels });
+    let losses = stage1_losses(parts, &model.embeddings.word, states, tokens, patches, patch_loss);
+    Stage1Outcome { losses, tokens: predicted }
+}
+
+/// The side in pixels of one of `count` square patches of an image of so many pixels.
+fn patch_side(pixels: usize, count: usize) -> usize {
+    ((pixels / count.max(1)) as f64).sqrt().round() as usize
+}
+
+fn replaced(hidden: &Hidden, rows: usize, count: usize, device: &Device) -> MaskedPatches {
+    let exchanged = hidden.source.iter().zip(0..).any(|(&source, place)| source != place);
+    MaskedPatches {
+        masked: Tensor::from_data(TensorData::new(hidden.masked.clone(), [rows, count]), device),
+        source: exchanged.then(|| Tensor::from_data(TensorData::new(hidden.source.clone(), [rows * count]), device)),
+    }
+}
+
+fn indices(values: impl Iterator<Item = usize>, device: &Device) -> Option<Tensor<1, Int>> {
+    let values: Vec<i64> = values.map(|value| value as i64).collect();
+    let count = values.len();
+    (count > 0).then(|| Tensor::from_data(TensorData::new(values, [count]), device))
+}
+
+fn stage2(model: &Mbsd, batch: &mut HostBatch, settings: SdmiSettings, device: &Device) -> Losses {
+    let rows = [batch.rows()];
+    let labels: Vec<f32> = batch.labels.iter().map(|&label| label as f32).collect();
+    let labels = Tensor::from_data(TensorData::new(labels, rows), device);
+    let queries = batch.take_queries(device);
+    let (text, image) = batch.take_inputs(device);
+    // The patchify network sees an image once for both inputs that have it.
+    let patches = image.map(|ImageInput { pixel_values, present }| PatchInput {
+        features: model.image.patch_features(pixel_values),
+        present,
+    });
+    let qi = model.match_logits(model.pooled_patches(text.clone(), patches.clone()));
+    let uni_modal = settings.needs_uni_modal().then(|| {
+        let qt_pooled = model.pooled(text, None);
+        let qv_pooled = model.pooled_patches(queries, patches);
+        UniModal {
+            qt_logits: model.match_logits(qt_pooled.clone()),
+            qv_logits: model.match_logits(qv_pooled.clone()),
+            qt_pooled,
+            qv_pooled,
+        }
+    });
+    let losses = sdmi_losses(qi, uni_modal, labels, settings);
+    let mut terms = vec![("qi", losses.qi)];
+    if let Some(parts) = losses.uni_modal {
+        terms.extend([("qt", parts.qt), ("qv", parts.qv), ("kl", parts.kl), ("rs", parts.rs)]);
+    }
+    Losses { total: losses.total, terms }
+}

@@ -1,0 +1,117 @@
+//! What can be checked before any data are read.
+
+use mbsd_net::STANDARD_DEVIATION;
+
+use super::{Objective, Run};
+use crate::TrainError;
+
+impl Run {
+    /// Checks what can be checked without reading data.
+    pub(super) fn check(&self) -> Result<(), TrainError> {
+        let wrong = |place: &str, reason: String| Err(TrainError::run(place, reason));
+        self.check_tables()?;
+        // A vocabulary as large as any, so that the other dimensions are checked before one is trained.
+        self.model.config(self.tokenizer.vocab_size.max(1))?;
+        let share = |place: &str, value: f64, most: f64| {
+            if (0.0..=most).contains(&value) {
+                Ok(())
+            } else {
+                wrong(place, format!("{value} is not between 0 and {most}"))
+            }
+        };
+        let positive = |place: &str, value: usize| if value > 0 { Ok(()) } else { wrong(place, "0 is too few".into()) };
+        let training = &self.training;
+        positive("training.epochs", training.epochs)?;
+        positive("training.batch_size", training.batch_size)?;
+        positive("training.log_every", training.log_every)?;
+        share("training.without_text", training.without_text, 1.0)?;
+        share("training.without_image", training.without_image, 1.0)?;
+        share("training.without_text + training.without_image", training.without_text + training.without_image, 1.0)?;
+        share("training.label_smoothing", training.label_smoothing, 0.5)?;
+        share("training.crop", training.crop, 1.0)?;
+        positive("training.keep", training.keep)?;
+        positive("training.checkpoint_steps", training.checkpoint_steps.unwrap_or(1))?;
+        positive("optimizer.accumulation", self.optimizer.accumulation)?;
+        if training.checkpoint_minutes.is_nan() || training.checkpoint_minutes <= 0.0 {
+            return wrong("training.checkpoint_minutes", "it must be more than 0".into());
+        }
+        if training.crop == 0.0 {
+            return wrong("training.crop", "0 would leave nothing of an image; 1 takes whole images".into());
+        }
+        if let Some(stage1) = &self.stage1 {
+            share("stage1.tokens", stage1.tokens, 1.0)?;
+            share("stage1.patches", stage1.patches, 1.0)?;
+            if stage1.tokens + stage1.patches == 0.0 {
+                return wrong("stage1", "neither tokens nor patches are to be predicted".into());
+            }
+        }
+        share("data.max_bad_rows", self.data.max_bad_rows, 1.0)?;
+        let optimizer = &self.optimizer;
+        share("optimizer.warm_up", optimizer.warm_up, 1.0)?;
+        share("optimizer.betas", optimizer.betas[0], 0.999_999)?;
+        share("optimizer.betas", optimizer.betas[1], 0.999_999)?;
+        share("optimizer.weight_decay", optimizer.weight_decay, 1.0)?;
+        share("optimizer.clip_norm", optimizer.clip_norm, 1e9)?;
+        for (place, value) in [
+            ("optimizer.learning_rate", optimizer.learning_rate),
+            ("optimizer.epsilon", optimizer.epsilon),
+            ("model.initializer_range", self.model.initializer_range.unwrap_or(STANDARD_DEVIATION)),
+        ] {
+            if !(value > 0.0 && value < 1.0) {
+                return wrong(place, format!("{value} is not between 0 and 1"));
+            }
+        }
+        let files = [Some(&self.data.train), Some(&self.data.validation), self.data.images.as_ref()]
+            .into_iter()
+            .chain([&self.model.config, &self.model.weights, &self.model.checkpoint].map(Option::as_ref))
+            .chain([self.tokenizer.file.as_ref()])
+            .chain(self.stage2.iter().flat_map(|stage| [Some(&stage.pairs), Some(&stage.validation_pairs)]))
+            .chain(self.alignment.iter().flat_map(|task| [Some(&task.pairs), Some(&task.validation_pairs)]))
+            .chain(
+                self.matching
+                    .iter()
+                    .flat_map(|task| [&task.tags, &task.pairs, &task.validation_pairs].map(Option::as_ref)),
+            )
+            .chain(self.classification.iter().map(|settings| settings.labels.as_ref()));
+        for path in files.flatten() {
+            std::fs::metadata(path).map_err(TrainError::io("read", path))?;
+        }
+        Ok(())
+    }
+    /// There must be the objective's own table, and no other.
+    fn check_tables(&self) -> Result<(), TrainError> {
+        let tables = [
+            (Objective::Stage1, self.stage1.is_some()),
+            (Objective::Stage2, self.stage2.is_some()),
+            (Objective::Match, self.matching.is_some()),
+            (Objective::Classification, self.classification.is_some()),
+            (Objective::Alignment, self.alignment.is_some()),
+        ];
+        for (objective, given) in tables {
+            // All keys of [stage1] have defaults.
+            let needed = objective == self.objective && objective != Objective::Stage1;
+            if needed && !given || given && objective != self.objective {
+                let reason = format!("`{0}` needs the table [{0}], and no table of another objective", self.objective);
+                return Err(TrainError::run("objective", reason));
+            }
+        }
+        if self.model.checkpoint.is_some() && (self.model.weights.is_some() || self.model.config.is_some()) {
+            return Err(TrainError::run(
+                "model.checkpoint",
+                "it has weights and dimensions: leave out weights and config",
+            ));
+        }
+        if let Some(settings) = &self.matching {
+            let reason = match (&settings.tags, &settings.pairs, &settings.validation_pairs) {
+                (Some(_), None, None) if settings.attributes.is_empty() => {
+                    "name the columns of the tags, such as attributes = { Colour = \"colour\" }"
+                }
+                (Some(_), None, None) => return Ok(()),
+                (None, Some(_), Some(_)) if settings.attributes.is_empty() => return Ok(()),
+                _ => "it needs tags and attributes, or pairs and validation_pairs",
+            };
+            return Err(TrainError::run("match", reason));
+        }
+        Ok(())
+    }
+}

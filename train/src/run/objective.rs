@@ -1,0 +1,200 @@
+//! What a run minimises, and the tables of a run file that belong to it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use mbsd_spec::Task;
+use serde::{Deserialize, Serialize};
+
+use crate::data::PatchMasking;
+use crate::objective::sdmi::{Average, KlDirection, SdmiSettings};
+use crate::objective::stage1::PatchLoss;
+
+/// What a run minimises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Objective {
+    /// Masked tokens and patches (paper, section 3.4).
+    Stage1,
+    /// Queries matched with products, the stronger modality teaching the weaker (section 3.6).
+    Stage2,
+    /// Tags matched with products (section 4.4).
+    Match,
+    /// Products put into classes (section 4.6).
+    Classification,
+    /// Products compared with one another (section 4.5).
+    Alignment,
+}
+
+impl Objective {
+    /// Its name in a run file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stage1 => "stage1",
+            Self::Stage2 => "stage2",
+            Self::Match => "match",
+            Self::Classification => "classification",
+            Self::Alignment => "alignment",
+        }
+    }
+
+    /// The task of the head a model has under it. Stage 1 does not train its head.
+    pub fn task(self) -> Task {
+        match self {
+            Self::Stage1 | Self::Stage2 | Self::Match => Task::Match,
+            Self::Classification => Task::Classification,
+            Self::Alignment => Task::Alignment,
+        }
+    }
+
+    /// Whether it is one of the tasks that a pre-trained model is fine-tuned for.
+    pub fn is_task(self) -> bool {
+        !matches!(self, Self::Stage1 | Self::Stage2)
+    }
+}
+
+impl std::fmt::Display for Objective {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Which of two accounts of pre-training is followed where they differ; single keys of `[stage1]` and `[stage2]` override
+/// it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Recipe {
+    /// The paper.
+    #[default]
+    Paper,
+    /// The code its authors released.
+    Released,
+}
+
+impl Recipe {
+    /// Its name in a run file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Paper => "paper",
+            Self::Released => "released",
+        }
+    }
+}
+
+/// What stage 1 hides and how it counts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Stage1Settings {
+    /// Share of the tokens to predict.
+    pub tokens: f64,
+    /// Share of an image's patches to predict.
+    pub patches: f64,
+    /// What stands for a patch to be predicted; the recipe's by default.
+    pub patch_masking: Option<PatchMasking>,
+    /// How a patch's error becomes a number.
+    pub patch_loss: PatchLoss,
+}
+
+impl Default for Stage1Settings {
+    fn default() -> Self {
+        Self { tokens: 0.15, patches: 0.5, patch_masking: None, patch_loss: PatchLoss::Mean }
+    }
+}
+
+impl Stage1Settings {
+    /// What stands for a patch to be predicted.
+    pub fn patch_masking(&self, recipe: Recipe) -> PatchMasking {
+        self.patch_masking.unwrap_or(match recipe {
+            Recipe::Paper => PatchMasking::MaskVector,
+            Recipe::Released => PatchMasking::Mixed,
+        })
+    }
+}
+
+/// Query-product pairs, and what stage 2 minimises.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stage2Settings {
+    /// Pairs over the training products: columns `product`, `query`, `label`.
+    pub pairs: PathBuf,
+    /// Pairs over the validation products.
+    pub validation_pairs: PathBuf,
+    /// Pairs drawn for each epoch; all by default.
+    pub pairs_per_epoch: Option<usize>,
+    /// Direction of the divergence; the recipe's by default.
+    pub kl_direction: Option<KlDirection>,
+    /// What the distillation losses are averaged over; the recipe's by default.
+    pub average: Option<Average>,
+    /// Whether L_QT and L_QV count (Table 6, row 6).
+    #[serde(default = "yes")]
+    pub uni_modal: bool,
+    /// Whether L_KL and L_RS count (Table 6, row 7).
+    #[serde(default = "yes")]
+    pub distillation: bool,
+    /// Whether Eq. 9 weighs them (Table 6, row 8).
+    #[serde(default = "yes")]
+    pub adaptive_weight: bool,
+}
+
+impl Stage2Settings {
+    /// The losses they ask for.
+    pub fn sdmi(&self, recipe: Recipe) -> SdmiSettings {
+        let base = match recipe {
+            Recipe::Paper => SdmiSettings::paper(),
+            Recipe::Released => SdmiSettings::released(),
+        };
+        SdmiSettings {
+            kl_direction: self.kl_direction.unwrap_or(base.kl_direction),
+            average: self.average.unwrap_or(base.average),
+            use_uni_modal: self.uni_modal,
+            use_distillation: self.distillation,
+            adaptive_weight: self.adaptive_weight,
+        }
+    }
+}
+
+/// How match rows come about: from attribute columns of the products, or from labelled pairs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MatchSettings {
+    /// The tags to learn, `Name:value` each: .txt, one a line, or .json. With `attributes`.
+    pub tags: Option<PathBuf>,
+    /// From a tag's name to the column that holds its values.
+    #[serde(default)]
+    pub attributes: BTreeMap<String, String>,
+    /// Labelled pairs over the training products instead: columns `product`, `tag`, `label`.
+    pub pairs: Option<PathBuf>,
+    /// Labelled pairs over the validation products.
+    pub validation_pairs: Option<PathBuf>,
+    /// Whether the words of the tags' values are taken out of titles, so that text alone does not give them away. With
+    /// `attributes`.
+    #[serde(default = "yes")]
+    pub redact_tags: bool,
+    /// Further words to take out.
+    #[serde(default)]
+    pub redact: Vec<String>,
+}
+
+/// What to classify by.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClassificationSettings {
+    /// Column of the label.
+    pub label_column: String,
+    /// The labels in class order, one a line; by default those of the training rows, sorted.
+    pub labels: Option<PathBuf>,
+}
+
+/// Which products are the same.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AlignmentSettings {
+    /// Pairs of training products: columns `source`, `target`, `label`.
+    pub pairs: PathBuf,
+    /// Pairs of validation products.
+    pub validation_pairs: PathBuf,
+}
+
+fn yes() -> bool {
+    true
+}

@@ -1,0 +1,355 @@
+//! One run: from a run file to checkpoints, whatever the objective.
+
+mod prepare;
+mod rows;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use burn::module::Module;
+use burn::tensor::Device;
+use mbsd_net::{Mbsd, STANDARD_DEVIATION, load, load_encoder, load_pretraining, weights};
+use mbsd_spec::Variant;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde_json::json;
+
+use crate::checkpoint::{BEST, Checkpoint, LAST, MetricsLog, OPTIMIZER, State, last};
+use crate::curves;
+use crate::data::{HostBatch, Removal, epoch_plan, prefetch};
+use crate::evaluate::{Metrics, evaluate, evaluate_stage1};
+use crate::objective::BatchLoss;
+use crate::optim::{Optimizer, Schedule};
+use crate::progress::Progress;
+use crate::run::Objective;
+use crate::trainer::{Trainer, initialized};
+use crate::{Run, TrainError};
+use prepare::Prepared;
+pub(crate) use rows::labelled;
+
+/// Unusable rows that are named; the others are counted.
+const NAMED_BAD_ROWS: usize = 20;
+
+/// Where a session of a run starts and ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Span {
+    /// Continue from the last checkpoint, if there is one; a finished run returns at once.
+    pub resume: bool,
+    /// End after so many epochs of this session, to be resumed later.
+    pub stop_after: Option<usize>,
+    /// End after so many steps in all, with a checkpoint, to be resumed later.
+    pub stop_at_step: Option<usize>,
+}
+
+/// Trains as `run` says, on `device` (one without automatic differentiation), and leaves checkpoints in `run.output`.
+/// A run in several sessions ends with the same weights as one in a single session.
+///
+/// # Errors
+/// See [`TrainError`].
+pub fn train(run: &Run, span: Span, device: &Device) -> Result<State, TrainError> {
+    fs::create_dir_all(&run.output).map_err(TrainError::io("create", &run.output))?;
+    let resumed = if span.resume { last(&run.output)? } else { None };
+    let state = resumed.as_deref().map(|folder| resumable(run, folder)).transpose()?;
+    if let Some(state) = state.as_ref().filter(|state| state.epoch >= run.training.epochs) {
+        eprintln!("{}: finished already", run.output.display());
+        return Ok(state.clone());
+    }
+    if resumed.is_none() && run.output.join(LAST).exists() {
+        let reason = "it holds a run already: use --resume to continue it, or another output";
+        return Err(TrainError::run("output", format!("{}: {reason}", run.output.display())));
+    }
+    let data = prepare::prepare(run, resumed.as_deref())?;
+    let mut session = Session::start(run, &data, device, resumed.as_deref().zip(state))?;
+    session.train(span)
+}
+
+/// Tells of rows that cannot be used.
+fn name_bad_rows(name: &str, bad: &[String]) {
+    if !bad.is_empty() {
+        eprintln!("{name}: {} rows cannot be used:", bad.len());
+        bad.iter().take(NAMED_BAD_ROWS).for_each(|row| eprintln!("  {row}"));
+    }
+}
+
+/// Checks that a checkpoint belongs to this run.
+fn resumable(run: &Run, folder: &Path) -> Result<State, TrainError> {
+    let state = State::read(folder)?;
+    // Where the output lies, and how often it is logged and kept, changes nothing.
+    let mut expected = state.run.clone();
+    expected.output.clone_from(&run.output);
+    let (old, new) = (&mut expected.training, &run.training);
+    (old.log_every, old.keep) = (new.log_every, new.keep);
+    (old.checkpoint_minutes, old.checkpoint_steps) = (new.checkpoint_minutes, new.checkpoint_steps);
+    if expected == *run {
+        Ok(state)
+    } else {
+        let reason = "it was made by another run file; undo the changes, or train anew into another output";
+        Err(TrainError::Resume { path: folder.to_owned(), reason: reason.into() })
+    }
+}
+
+struct Session<'a> {
+    run: &'a Run,
+    data: &'a Prepared,
+    device: Device,
+    trainer: Trainer,
+    state: State,
+    loss: BatchLoss,
+    log: MetricsLog,
+    progress: Progress,
+    saved: Instant,
+}
+
+impl<'a> Session<'a> {
+    fn start(
+        run: &'a Run,
+        data: &'a Prepared,
+        device: &Device,
+        resumed: Option<(&Path, State)>,
+    ) -> Result<Self, TrainError> {
+        let training = device.clone().autodiff();
+        device.seed(run.seed);
+        let deviation = run.model.initializer_range.unwrap_or(STANDARD_DEVIATION);
+        let fresh = || {
+            let model = Mbsd::init_with(&data.config, data.head, deviation, &training);
+            match run.objective {
+                Objective::Stage1 => model.with_reconstruction(&data.config, deviation, &training),
+                _ => model,
+            }
+        };
+        let model = match (&resumed, run.model.weights.as_ref().or(run.model.checkpoint.as_ref())) {
+            (Some((folder, _)), _) if run.objective == Objective::Stage1 => {
+                load_pretraining(initialized(fresh()), folder)?.0
+            }
+            (Some((folder, _)), _) => load(folder, &data.config, Some(run.objective.task()), &training)?.0,
+            (None, Some(path)) => start_from(initialized(fresh()), path)?,
+            (None, None) => initialized(fresh()),
+        };
+        let mut optimizer = Optimizer::new(&run.optimizer, &model);
+        if let Some((folder, _)) = &resumed {
+            optimizer.load(&folder.join(OPTIMIZER), &model, device)?;
+        }
+        let batches = data.train_rows(run, 0).len().div_ceil(run.training.batch_size);
+        let steps = batches.div_ceil(run.optimizer.accumulation) * run.training.epochs;
+        let schedule = Schedule::new(run.optimizer.learning_rate, run.optimizer.warm_up, steps);
+        let state = resumed.map_or_else(|| State::new(run), |(_, state)| state);
+        let parameters: usize =
+            weights::visit_parameters(&model).iter().map(|p| p.shape.iter().product::<usize>()).sum();
+        eprintln!(
+            "{}: {:.1}M parameters, {} entries in the vocabulary, {} training and {} validation rows, {steps} steps",
+            run.objective,
+            parameters as f64 / 1e6,
+            data.config.vocab_size,
+            data.train_rows(run, 0).len(),
+            data.validation_rows.len(),
+        );
+        Ok(Self {
+            run,
+            data,
+            device: device.clone(),
+            trainer: Trainer::new(model, optimizer, schedule, state.step),
+            log: MetricsLog::open(&run.output, state.step)?,
+            progress: Progress::new(steps, state.step),
+            loss: batch_loss(run),
+            state,
+            saved: Instant::now(),
+        })
+    }
+
+    fn train(&mut self, span: Span) -> Result<State, TrainError> {
+        let epochs = self.state.epoch..self.run.training.epochs;
+        for epoch in epochs.take(span.stop_after.unwrap_or(usize::MAX)) {
+            if !self.epoch(epoch, span.stop_at_step)? {
+                break;
+            }
+            self.state.validation = self.validate()?;
+            (self.state.epoch, self.state.batch, self.state.step) = (epoch + 1, 0, self.trainer.step);
+            self.report()?;
+            let score = self.state.validation[&Variant::Full].score();
+            if self.state.best.is_none_or(|best| score > best) {
+                self.state.best = Some(score);
+                self.checkpoint(None).write(&self.run.output, BEST)?;
+            }
+            self.save()?;
+        }
+        self.progress.finish();
+        Ok(self.state.clone())
+    }
+
+    /// Trains one epoch, from where a checkpoint within it left off. False if it ended early, as asked.
+    fn epoch(&mut self, epoch: usize, stop_at_step: Option<usize>) -> Result<bool, TrainError> {
+        let settings = &self.run.training;
+        let mut random = random(self.run.seed, epoch as u64);
+        let removal = match self.run.objective.is_task() {
+            true => Removal { without_text: settings.without_text, without_image: settings.without_image },
+            false => Removal { without_text: 0.0, without_image: 0.0 },
+        };
+        let rows = self.data.train_rows(self.run, epoch as u64);
+        let length = |row: &_| self.data.train.length(row);
+        let mut plans = epoch_plan(rows, settings.batch_size, removal, length, &mut random);
+        let batches = plans.len();
+        let taken = self.state.batch.min(batches);
+        for (index, batch) in (taken + 1..).zip(prefetch(&self.data.train, plans.split_off(taken))) {
+            self.batch(batch?, epoch, index == batches)?;
+            if self.trainer.waiting() > 0 || index == batches {
+                continue;
+            }
+            let stop = stop_at_step.is_some_and(|step| self.trainer.step >= step);
+            if stop || self.is_due() {
+                (self.state.batch, self.state.step) = (index, self.trainer.step);
+                self.save()?;
+            }
+            if stop {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn batch(&mut self, mut batch: HostBatch, epoch: usize, last: bool) -> Result<(), TrainError> {
+        let settings = &self.run.training;
+        let mut losses = None;
+        if batch.rows() > 0 {
+            // Dropout draws from the device: seeded anew for each batch, a resumed run draws what an uninterrupted one does.
+            let batches = self.trainer.step * self.run.optimizer.accumulation + self.trainer.waiting();
+            self.device.seed(self.run.seed.wrapping_mul(1_000_003).wrapping_add(batches as u64 + 1));
+            let device = self.device.clone().autodiff();
+            let computed = self.loss.compute(self.trainer.model(), &mut batch, &device);
+            self.trainer.add(computed.total, &batch.products)?;
+            losses = Some(computed.terms);
+        }
+        let waiting = self.trainer.waiting();
+        if waiting == 0 || waiting < self.run.optimizer.accumulation && !last {
+            self.progress.samples(batch.rows());
+            return Ok(());
+        }
+        let report = self.trainer.step(&batch.products)?;
+        let step = self.trainer.step;
+        let rate = self.progress.step(step, epoch + 1, report.loss, batch.rows());
+        if step.is_multiple_of(settings.log_every) {
+            let mut line = json!({
+                "step": step,
+                "epoch": epoch + 1,
+                "loss": report.loss,
+                "gradient_norm": report.gradient_norm,
+                "learning_rate": report.learning_rate,
+                "samples_per_second": rate,
+            });
+            let terms: Vec<(&str, f64)> =
+                losses.into_iter().flatten().map(|(name, loss)| (name, f64::from(loss.into_scalar::<f32>()))).collect();
+            self.progress.terms(&terms);
+            if !terms.is_empty() {
+                line["terms"] = terms.into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
+            }
+            self.log.write(&line)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a checkpoint is due within the epoch.
+    fn is_due(&self) -> bool {
+        let settings = &self.run.training;
+        let minutes = Duration::from_secs_f64(60.0 * settings.checkpoint_minutes.min(1e6));
+        self.saved.elapsed() >= minutes
+            || settings.checkpoint_steps.is_some_and(|steps| self.trainer.step.is_multiple_of(steps))
+    }
+
+    /// Writes the checkpoint to go on from, and the curves.
+    fn save(&mut self) -> Result<(), TrainError> {
+        let checkpoint = self.checkpoint(Some(&self.trainer.optimizer));
+        checkpoint.write_keeping(&self.run.output, LAST, self.run.training.keep)?;
+        curves::write(&self.run.output, &self.run.objective.to_string())?;
+        self.saved = Instant::now();
+        Ok(())
+    }
+
+    fn validate(&mut self) -> Result<BTreeMap<Variant, Metrics>, TrainError> {
+        let model = self.trainer.model().valid();
+        let Self { progress, data, run, device, .. } = self;
+        let (rows, batch_size) = (&data.validation_rows, run.training.batch_size);
+        progress.pause(|| match run.objective {
+            Objective::Stage1 => {
+                let metrics = evaluate_stage1(&model, &data.validation, rows, batch_size, device)?;
+                Ok([(Variant::Full, metrics)].into())
+            }
+            _ => evaluate(&model, &data.validation, rows, batch_size, device),
+        })
+    }
+
+    /// Tells the validation measures to people and to the log.
+    fn report(&mut self) -> Result<(), TrainError> {
+        for (variant, metrics) in &self.state.validation {
+            let areas = match (metrics.roc_auc, metrics.tag_roc_auc, metrics.tags) {
+                (Some(all), Some(mean), Some(tags)) => {
+                    format!("  ROC-AUC {all:.4}  mean of {tags} tags {mean:.4}")
+                }
+                (Some(all), ..) => format!("  ROC-AUC {all:.4}  F1 {:.4}", metrics.f1.unwrap_or_default()),
+                _ => metrics.patch_error.map_or_else(String::new, |error| format!("  patch error {error:.4}")),
+            };
+            self.progress.line(&format!(
+                "epoch {}  {variant:<5}  loss {:.4}  accuracy {:.4}{areas}",
+                self.state.epoch, metrics.loss, metrics.accuracy
+            ));
+        }
+        self.log.write(&json!({
+            "step": self.state.step,
+            "epoch": self.state.epoch,
+            "validation": self.state.validation,
+        }))
+    }
+
+    fn checkpoint<'b>(&'b self, optimizer: Option<&'b Optimizer>) -> Checkpoint<'b> {
+        Checkpoint {
+            model: self.trainer.model(),
+            config: &self.data.config,
+            tokenizer: &self.data.train.tokenizer,
+            labels: self.data.labels.as_deref(),
+            state: &self.state,
+            optimizer,
+        }
+    }
+}
+
+impl State {
+    fn new(run: &Run) -> Self {
+        Self {
+            task: run.objective.task(),
+            epoch: 0,
+            batch: 0,
+            step: 0,
+            validation: Default::default(),
+            best: None,
+            run: run.clone(),
+        }
+    }
+}
+
+fn batch_loss(run: &Run) -> BatchLoss {
+    match (&run.stage2, run.objective) {
+        (_, Objective::Stage1) => BatchLoss::Stage1(run.stage1.clone().unwrap_or_default().patch_loss),
+        (Some(stage2), Objective::Stage2) => BatchLoss::Stage2(stage2.sdmi(run.recipe)),
+        _ => BatchLoss::Head { smoothing: run.training.label_smoothing },
+    }
+}
+
+/// Takes what a checkpoint has of the model; the rest stays as it was drawn.
+fn start_from(model: Mbsd, path: &Path) -> Result<Mbsd, TrainError> {
+    let (model, report) = load_encoder(model, path)?;
+    eprintln!(
+        "{}: {} weights taken, {} keep their initial values, {} not used",
+        path.display(),
+        report.loaded.len(),
+        report.missing.len(),
+        report.unexpected.len()
+    );
+    Ok(initialized(model))
+}
+
+/// The random numbers of one epoch; of the validation rows where `stream` is `u64::MAX`.
+fn random(seed: u64, stream: u64) -> ChaCha8Rng {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    random.set_stream(stream);
+    random
+}
