@@ -52,13 +52,13 @@ fn stage_2_teaches_both_modalities_and_fine_tuning_starts_from_it() {
     train(&stage1, Span::default(), &device).unwrap();
 
     let checkpoint = format!("model.checkpoint={}", catalogue.path("stage1/best").display());
-    let changes = with(&["training.epochs=14", "stage2.pairs_per_epoch=600", &checkpoint]);
+    let changes = with(&["training.epochs=10", "stage2.pairs_per_epoch=600", &checkpoint]);
     let run = catalogue.run("stage2", "stage2", &changes);
     let state = train(&run, Span::default(), &device).unwrap();
     let area = |variant| state.validation[&variant].roc_auc.unwrap();
     let (full, text, image) = (area(Variant::Full), area(Variant::Text), area(Variant::Image));
     // Half of the wrong queries ask for another colour, which only the image tells, half for another material.
-    assert!(full > 0.88 && full > text && full > image, "full {full}, text {text}, image {image}");
+    assert!(full > 0.8 && full > text + 0.05 && full > image + 0.05, "full {full}, text {text}, image {image}");
     assert!(text > 0.65 && image > 0.65, "a single modality tells one half: text {text}, image {image}");
     let log = std::fs::read_to_string(catalogue.path("stage2/metrics.jsonl")).unwrap();
     for term in ["qi", "qt", "qv", "kl", "rs"] {
