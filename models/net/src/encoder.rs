@@ -1,12 +1,14 @@
 //! The post-LN BERT encoder both modalities pass through together.
 
 use burn::module::Module;
-use burn::nn::{Dropout, DropoutConfig, LayerNorm, LayerNormConfig, Linear};
+use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::Tensor;
-use burn::tensor::activation::{gelu, softmax};
+use burn::tensor::activation::softmax;
 use mbsd_spec::Config;
 
 use crate::initial::Initial;
+use crate::kernels::{self, gelu};
+use crate::norm::LayerNorm;
 
 /// `[batch, tokens, inputs]` through a linear map.
 ///
@@ -48,7 +50,7 @@ impl Attention {
             key: projection(),
             value: projection(),
             output: projection(),
-            norm: LayerNormConfig::new(config.hidden_size).with_epsilon(config.layer_norm_eps).init(initial.device),
+            norm: LayerNorm::init(config.hidden_size, config.layer_norm_eps, initial.device),
             probability_dropout: DropoutConfig::new(config.attention_probs_dropout_prob).init(),
             dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
             heads: config.num_attention_heads,
@@ -57,22 +59,34 @@ impl Attention {
 
     /// What the tokens `asking`, `[batch, asking, hidden]`, make of all tokens, `[batch, tokens, hidden]`.
     fn forward(&self, asking: Tensor<3>, hidden: Tensor<3>, mask: Option<Tensor<4>>) -> Tensor<3> {
-        let [batch, tokens, width] = hidden.dims();
-        let [_, queries, _] = asking.dims();
+        let query = linear(&self.query, asking.clone());
+        let key = linear(&self.key, hidden.clone());
+        let value = linear(&self.value, hidden);
+        let context = self.context([query, key, value], mask);
+        let output = self.dropout.forward(linear(&self.output, context));
+        self.norm.forward(output + asking)
+    }
+
+    /// What each asking token gathers, `[batch, asking, hidden]`, from projected queries, keys and values.
+    fn context(&self, [query, key, value]: [Tensor<3>; 3], mask: Option<Tensor<4>>) -> Tensor<3> {
+        let [batch, tokens, width] = key.dims();
+        let [_, queries, _] = query.dims();
+        if self.probability_dropout.prob == 0.0 && kernels::apply(&query) {
+            let mask = mask.map(|mask| mask.reshape([batch, tokens]));
+            return kernels::attention(query, key, value, mask, self.heads);
+        }
         let head_size = width / self.heads;
         let split = |x: Tensor<3>, length| x.reshape([batch, length, self.heads, head_size]);
-        let query = split(linear(&self.query, asking.clone()), queries).swap_dims(1, 2);
-        let key = split(linear(&self.key, hidden.clone()), tokens).permute([0, 2, 3, 1]);
-        let value = split(linear(&self.value, hidden), tokens).swap_dims(1, 2);
+        let query = split(query, queries).swap_dims(1, 2);
+        let key = split(key, tokens).permute([0, 2, 3, 1]);
+        let value = split(value, tokens).swap_dims(1, 2);
         let scores = query.matmul(key) / (head_size as f64).sqrt();
         let scores = match mask {
             Some(mask) => scores + mask,
             None => scores,
         };
         let probabilities = self.probability_dropout.forward(softmax(scores, 3));
-        let context = probabilities.matmul(value).swap_dims(1, 2).reshape([batch, queries, width]);
-        let output = self.dropout.forward(linear(&self.output, context));
-        self.norm.forward(output + asking)
+        probabilities.matmul(value).swap_dims(1, 2).reshape([batch, queries, width])
     }
 }
 
@@ -96,7 +110,7 @@ impl Layer {
             attention: Attention::init(config, initial),
             intermediate: initial.linear(config.hidden_size, config.intermediate_size),
             output: initial.linear(config.intermediate_size, config.hidden_size),
-            norm: LayerNormConfig::new(config.hidden_size).with_epsilon(config.layer_norm_eps).init(initial.device),
+            norm: LayerNorm::init(config.hidden_size, config.layer_norm_eps, initial.device),
             dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
         }
     }

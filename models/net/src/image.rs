@@ -2,7 +2,7 @@
 
 use burn::module::{Module, Param};
 use burn::nn::conv::Conv2d;
-use burn::nn::{Dropout, DropoutConfig, LayerNorm, LayerNormConfig};
+use burn::nn::{Dropout, DropoutConfig};
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 use burn::tensor::module::linear;
@@ -10,6 +10,7 @@ use mbsd_spec::config::CONV_LAYER_NORM_EPS;
 use mbsd_spec::{Config, Patchify};
 
 use crate::initial::Initial;
+use crate::norm::LayerNorm;
 
 /// A batch of preprocessed images.
 #[derive(Debug, Clone)]
@@ -100,8 +101,7 @@ impl ImageEmbeddings {
             .enumerate()
             .map(|(index, &(inputs, outputs, size))| PatchifyStage {
                 convolution: initial.convolution([inputs, outputs], size),
-                norm: (index + 1 < stages.len())
-                    .then(|| LayerNormConfig::new(outputs).with_epsilon(CONV_LAYER_NORM_EPS).init(initial.device)),
+                norm: (index + 1 < stages.len()).then(|| LayerNorm::init(outputs, CONV_LAYER_NORM_EPS, initial.device)),
             })
             .collect();
         Self {

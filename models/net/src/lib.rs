@@ -7,7 +7,9 @@
 pub mod encoder;
 pub mod image;
 mod initial;
+mod kernels;
 pub mod model;
+pub mod norm;
 pub mod reconstruction;
 pub mod text;
 pub mod weights;

@@ -2,12 +2,13 @@
 //! section 3.4).
 
 use burn::module::{Module, Param};
-use burn::nn::{Embedding, LayerNorm, LayerNormConfig, Linear};
-use burn::tensor::activation::gelu;
+use burn::nn::{Embedding, Linear};
 use burn::tensor::{Bool, Int, Tensor};
 use mbsd_spec::Config;
 
 use crate::initial::Initial;
+use crate::kernels::gelu;
+use crate::norm::LayerNorm;
 
 /// Which patch vectors of a batch are replaced, and by what.
 #[derive(Debug, Clone)]
@@ -40,7 +41,7 @@ impl Reconstruction {
         Self {
             mask: initial.zeros([hidden]),
             transform: initial.linear(hidden, hidden),
-            norm: LayerNormConfig::new(hidden).with_epsilon(config.layer_norm_eps).init(initial.device),
+            norm: LayerNorm::init(hidden, config.layer_norm_eps, initial.device),
             bias: initial.zeros([config.vocab_size]),
             pixels: initial.linear(hidden, config.num_channels * config.patch_size * config.patch_size),
         }

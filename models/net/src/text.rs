@@ -1,12 +1,13 @@
 //! The text side: token ids to token vectors.
 
 use burn::module::Module;
-use burn::nn::{Dropout, DropoutConfig, Embedding, LayerNorm, LayerNormConfig};
+use burn::nn::{Dropout, DropoutConfig, Embedding};
 use burn::tensor::{Int, Tensor, s};
 use mbsd_spec::Config;
 use mbsd_spec::config::SEGMENTS;
 
 use crate::initial::Initial;
+use crate::norm::LayerNorm;
 
 /// A batch of tokenized rows.
 #[derive(Debug, Clone)]
@@ -39,7 +40,7 @@ impl TextEmbeddings {
             word: initial.embedding(config.vocab_size, config.hidden_size),
             position: initial.embedding(config.max_position_embeddings, config.hidden_size),
             segment: initial.embedding(SEGMENTS, config.hidden_size),
-            norm: LayerNormConfig::new(config.hidden_size).with_epsilon(config.layer_norm_eps).init(initial.device),
+            norm: LayerNorm::init(config.hidden_size, config.layer_norm_eps, initial.device),
             dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
         }
     }

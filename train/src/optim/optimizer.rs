@@ -5,21 +5,22 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
-use burn::optim::{GradientsParams, Lamb, LambConfig, LambState, Optimizer as _};
+use burn::optim::{GradientsParams, LambState};
 use burn::tensor::{Device, Tensor, TensorData};
 use mbsd_net::Mbsd;
 use mbsd_net::weights::{WeightsFile, visit_parameters};
 use safetensors::tensor::{Dtype, View};
 
+use super::rule::{Rule, on_cpu, squared_norm};
 use crate::TrainError;
 use crate::run::{OptimizerName, OptimizerSettings};
 
 /// Moments by parameter, and the rule for each group.
 pub struct Optimizer {
     /// Matrices, tables and kernels: with decay and, for LAMB, trust ratio.
-    weights: Lamb,
+    weights: Rule,
     /// Biases and LayerNorms: with neither.
-    plain: Lamb,
+    plain: Rule,
     clip_norm: f64,
     parameters: HashMap<ParamId, Parameter>,
     states: BTreeMap<String, LambState<1>>,
@@ -36,14 +37,13 @@ impl std::fmt::Debug for Optimizer {
     }
 }
 
-fn rule(settings: &OptimizerSettings, weight_decay: f64, trust_ratio: bool) -> Lamb {
-    LambConfig::new()
-        .with_beta_1(settings.betas[0] as f32)
-        .with_beta_2(settings.betas[1] as f32)
-        .with_epsilon(settings.epsilon as f32)
-        .with_weight_decay(weight_decay as f32)
-        .with_use_trust_ratio(trust_ratio)
-        .build()
+fn rule(settings: &OptimizerSettings, weight_decay: f64, trust_ratio: bool) -> Rule {
+    Rule {
+        betas: settings.betas.map(|beta| beta as f32),
+        epsilon: settings.epsilon as f32,
+        weight_decay: weight_decay as f32,
+        trust_ratio,
+    }
 }
 
 impl Optimizer {
@@ -166,10 +166,9 @@ impl ModuleMapper for Step<'_> {
         let (id, tensor, mapper) = param.consume();
         let shape = tensor.shape();
         let length = shape.num_elements();
-        let gradient = gradient.reshape([length]);
-        let gradient = if self.scale == 1.0 { gradient } else { gradient * self.scale };
+        let (current, gradient) = (tensor.inner().reshape([length]), gradient.reshape([length]));
         let state = states.remove(&parameter.name);
-        let (updated, state) = rule.step(self.learning_rate, tensor.inner().reshape([length]), gradient, state);
+        let (updated, state) = rule.step(self.learning_rate, current, gradient, self.scale, state);
         if let Some(state) = state {
             states.insert(parameter.name.clone(), state);
         }
@@ -182,22 +181,28 @@ impl ModuleMapper for Step<'_> {
 pub fn global_norm(model: &Mbsd, gradients: &GradientsParams) -> f64 {
     struct Squares<'a> {
         gradients: &'a GradientsParams,
-        sum: Option<Tensor<1>>,
+        sum: f64,
+        /// What a GPU has still to compute: it is waited for once.
+        pending: Option<Tensor<1>>,
     }
     impl ModuleVisitor for Squares<'_> {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if let Some(gradient) = self.gradients.get::<D>(param.id) {
-                let square = gradient.square().sum();
-                self.sum = Some(match self.sum.take() {
-                    Some(sum) => sum + square,
-                    None => square,
-                });
+            let Some(gradient) = self.gradients.get::<D>(param.id) else { return };
+            if on_cpu(&gradient) {
+                self.sum += squared_norm(gradient);
+                return;
             }
+            let square = gradient.square().sum();
+            self.pending = Some(match self.pending.take() {
+                Some(sum) => sum + square,
+                None => square,
+            });
         }
     }
-    let mut squares = Squares { gradients, sum: None };
+    let mut squares = Squares { gradients, sum: 0.0, pending: None };
     model.visit(&mut squares);
-    squares.sum.map_or(0.0, |sum| f64::from(sum.into_scalar::<f32>()).sqrt())
+    let pending = squares.pending.map_or(0.0, |sum| f64::from(sum.into_scalar::<f32>()));
+    (squares.sum + pending).sqrt()
 }
 
 #[cfg(test)]

@@ -1,50 +1,10 @@
-//! The rules against five steps of the reference optimizer, and the groups.
-
-use std::path::{Path, PathBuf};
+//! The groups of parameters, and their moments.
 
 use burn::module::Param;
-use mbsd_net::weights::WeightsFile;
 use mbsd_net::{Head, TextInput};
 use mbsd_spec::Config;
 
 use super::*;
-
-fn reference() -> PathBuf {
-    let folder = match std::env::var_os("MBSD_REFERENCE") {
-        Some(folder) => folder.into(),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/reference/p32"),
-    };
-    folder.join("lamb.io.safetensors")
-}
-
-/// The reference case decays every tensor, so the rule for weights is held to all of it.
-#[test]
-fn reference_lamb() {
-    let settings = OptimizerSettings {
-        name: OptimizerName::Lamb,
-        learning_rate: 2e-2,
-        betas: [0.9, 0.98],
-        epsilon: 1e-6,
-        weight_decay: 0.01,
-        ..OptimizerSettings::default()
-    };
-    let rule = rule(&settings, settings.weight_decay, true);
-    let file = WeightsFile::open(reference()).unwrap();
-    for name in ["w", "b", "z"] {
-        let tensor = |kind: &str, step: usize| {
-            let values = file.read(&format!("{kind}.{name}.{step}")).unwrap().unwrap();
-            let length = values.len();
-            Tensor::<1>::from_data(TensorData::new(values, [length]), &Device::flex())
-        };
-        let mut parameter = tensor("param", 0);
-        let mut state = None;
-        for step in 1..=5 {
-            (parameter, state) = rule.step(settings.learning_rate, parameter, tensor("grad", step), state);
-            let difference = (parameter.clone() - tensor("param", step)).abs().max().into_scalar::<f32>();
-            assert!(difference <= 1e-6, "{name} after step {step} differs by {difference:e}");
-        }
-    }
-}
 
 fn small() -> Config {
     Config {

@@ -1,0 +1,34 @@
+//! Layer normalization.
+
+use burn::module::{Module, Param};
+use burn::nn::Initializer;
+use burn::tensor::{Device, Tensor};
+
+use crate::kernels;
+
+/// (x - mean) / sqrt(variance + epsilon) gamma + beta over the last axis, with the biased variance.
+#[derive(Module, Debug)]
+pub struct LayerNorm {
+    /// Scale, `[width]`.
+    pub gamma: Param<Tensor<1>>,
+    /// Shift, `[width]`.
+    pub beta: Param<Tensor<1>>,
+    #[module(skip)]
+    epsilon: f64,
+}
+
+impl LayerNorm {
+    pub(crate) fn init(width: usize, epsilon: f64, device: &Device) -> Self {
+        let filled = |initializer: Initializer| initializer.init([width], device);
+        Self { gamma: filled(Initializer::Ones), beta: filled(Initializer::Zeros), epsilon }
+    }
+
+    /// `[..., width]` to the same.
+    pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
+        let (gamma, beta) = (self.gamma.val(), self.beta.val());
+        if kernels::apply(&input) {
+            return kernels::layer_norm(input, gamma, beta, self.epsilon);
+        }
+        burn::tensor::module::layer_norm(input, gamma, Some(beta), self.epsilon)
+    }
+}
