@@ -2,6 +2,7 @@
 
 mod ablate;
 mod evaluate;
+mod pairs;
 mod tokenizer;
 
 use std::path::PathBuf;
@@ -33,6 +34,8 @@ enum Command {
     Eval(evaluate::Eval),
     /// Train rows of runs that differ in a few keys, with several seeds each, and compare them.
     Ablate(ablate::Arguments),
+    /// Make the query-product pairs of stage 2 from purchases.
+    Pairs(pairs::Arguments),
     /// Train a WordPiece vocabulary.
     Tokenizer(tokenizer::Arguments),
 }
@@ -70,6 +73,7 @@ pub fn main() -> ExitCode {
         Command::Finetune(arguments) => run_session(&arguments, "finetune"),
         Command::Eval(arguments) => evaluate::run(&arguments),
         Command::Ablate(arguments) => ablate::run(&arguments),
+        Command::Pairs(arguments) => pairs::run(&arguments),
         Command::Tokenizer(arguments) => tokenizer::run(&arguments),
     };
     match result {

@@ -8,6 +8,7 @@ use mbsd_spec::ConfigError;
 use mbsd_spec::text::TokenizerError;
 
 use crate::device::DeviceError;
+use crate::pairs::PairsError;
 
 /// A run that cannot start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +38,9 @@ pub enum TrainError {
     /// The model's dimensions do not fit together.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// Query-product pairs cannot be made.
+    #[error(transparent)]
+    Pairs(#[from] PairsError),
     /// The tokenizer cannot be read or made.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),

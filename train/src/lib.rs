@@ -14,6 +14,7 @@ mod error;
 pub mod evaluate;
 pub mod objective;
 pub mod optim;
+pub mod pairs;
 pub mod parallel;
 mod progress;
 pub mod run;

@@ -1,0 +1,85 @@
+//! Reading files row by row: bad rows are counted, the first ones named, and too many of them are an error.
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::PairsError;
+
+/// Bad rows that are named.
+const NAMED: usize = 20;
+
+/// Between two lines of progress where there is no terminal.
+const EVERY: Duration = Duration::from_secs(10);
+
+/// The rows of one file.
+#[derive(Debug, Default)]
+pub(super) struct RowCount {
+    /// All rows so far.
+    pub(super) rows: u64,
+    /// Those that cannot be used.
+    pub(super) bad: u64,
+    /// What is wrong with the first of them.
+    pub(super) named: Vec<String>,
+}
+
+impl RowCount {
+    pub(super) fn bad(&mut self, what: impl std::fmt::Display) {
+        self.bad += 1;
+        if self.named.len() < NAMED {
+            self.named.push(what.to_string());
+        }
+    }
+
+    /// # Errors
+    /// [`PairsError::BadRows`] if a larger share than `most` is bad.
+    pub(super) fn check(&self, path: &Path, most: f64) -> Result<(), PairsError> {
+        if self.bad as f64 <= most * self.rows as f64 {
+            return Ok(());
+        }
+        let first = self.named.first().cloned().unwrap_or_default();
+        Err(PairsError::BadRows { path: path.to_owned(), bad: self.bad, rows: self.rows, first })
+    }
+}
+
+/// Progress on standard error: a bar on a terminal, a line every few seconds elsewhere.
+pub(super) struct Meter {
+    what: &'static str,
+    bar: Option<ProgressBar>,
+    done: u64,
+    last_line: Instant,
+}
+
+impl Meter {
+    pub(super) fn new(what: &'static str, total: Option<u64>) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = total.map_or_else(ProgressBar::no_length, ProgressBar::new);
+            let template = if total.is_some() { "{msg}  {bar:32} {pos}/{len}  ETA {eta}" } else { "{msg}  {pos}" };
+            bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar.with_message(what)
+        });
+        Self { what, bar, done: 0, last_line: Instant::now() }
+    }
+
+    pub(super) fn step(&mut self, by: u64) {
+        self.done += by;
+        match &self.bar {
+            Some(bar) => bar.inc(by),
+            None if self.last_line.elapsed() >= EVERY => {
+                self.last_line = Instant::now();
+                eprintln!("{}: {}", self.what, self.done);
+            }
+            None => {}
+        }
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
