@@ -6,6 +6,7 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::softmax;
 use mbsd_spec::Config;
 
+use crate::arithmetic::{self, like, single};
 use crate::initial::Initial;
 use crate::kernels::{self, gelu};
 use crate::norm::LayerNorm;
@@ -16,10 +17,10 @@ use crate::norm::LayerNorm;
 /// by sequence and takes three times as long on a CPU. Elsewhere the plain form is what runtimes recognise.
 fn linear(map: &Linear, input: Tensor<3>) -> Tensor<3> {
     if !input.device().is_autodiff() {
-        return map.forward(input);
+        return arithmetic::linear(map, input);
     }
     let [batch, tokens, inputs] = input.dims();
-    let output = map.forward(input.reshape([batch * tokens, inputs]));
+    let output = arithmetic::linear(map, input.reshape([batch * tokens, inputs]));
     let [_, outputs] = output.dims();
     output.reshape([batch, tokens, outputs])
 }
@@ -64,7 +65,7 @@ impl Attention {
         let value = linear(&self.value, hidden);
         let context = self.context([query, key, value], mask);
         let output = self.dropout.forward(linear(&self.output, context));
-        self.norm.forward(output + asking)
+        self.norm.forward_sum(output, asking)
     }
 
     /// What each asking token gathers, `[batch, asking, hidden]`, from projected queries, keys and values.
@@ -80,12 +81,12 @@ impl Attention {
         let query = split(query, queries).swap_dims(1, 2);
         let key = split(key, tokens).permute([0, 2, 3, 1]);
         let value = split(value, tokens).swap_dims(1, 2);
-        let scores = query.matmul(key) / (head_size as f64).sqrt();
+        let scores = single(query.matmul(key)) / (head_size as f64).sqrt();
         let scores = match mask {
             Some(mask) => scores + mask,
             None => scores,
         };
-        let probabilities = self.probability_dropout.forward(softmax(scores, 3));
+        let probabilities = like(self.probability_dropout.forward(softmax(scores, 3)), value.dtype());
         probabilities.matmul(value).swap_dims(1, 2).reshape([batch, queries, width])
     }
 }
@@ -128,7 +129,7 @@ impl Layer {
 
     fn feed_forward(&self, hidden: Tensor<3>) -> Tensor<3> {
         let inner = gelu(linear(&self.intermediate, hidden.clone()));
-        self.norm.forward(self.dropout.forward(linear(&self.output, inner)) + hidden)
+        self.norm.forward_sum(self.dropout.forward(linear(&self.output, inner)), hidden)
     }
 }
 
