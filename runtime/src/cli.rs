@@ -8,7 +8,7 @@ use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 
-pub(crate) use common::{BundleArgs, EngineArgs, InputArgs, OutputArgs};
+pub(crate) use common::{BundleArgs, EngineArgs, InputArgs, OutputArgs, ShardedOutputArgs};
 pub(crate) use look::{InspectArgs, RunArgs};
 pub(crate) use products::{AlignArgs, ClassifyArgs, EmbedArgs, EvalArgs, TagArgs};
 

@@ -13,6 +13,7 @@
 mod align;
 mod error;
 mod eval;
+mod ledger;
 mod model;
 mod output;
 mod pipeline;
@@ -20,17 +21,20 @@ mod prepare;
 mod route;
 mod rows;
 mod score;
+mod sink;
 mod summary;
 mod tasks;
 
 pub use align::{AlignOptions, align, eval_pairs};
 pub use error::JobError;
 pub use eval::{EvalOptions, Evaluation, MIN_TAG_ROWS, eval};
+pub use ledger::Identity;
 pub use model::Model;
 pub use output::{FieldType, OutputColumn, OutputFile};
 pub use pipeline::{Progress, Workers};
 pub use route::{Modalities, route};
 pub use score::Scored;
+pub use sink::{Destination, ShardFormat, ShardedOutput};
 pub use summary::Summary;
 pub use tasks::{Catalogue, ClassifyOptions, TagOptions, classify, embed, tag};
 

@@ -1,11 +1,12 @@
 //! Flags that several commands share.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 
-use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, ValueEnum};
 use mbsd_runtime::engine::{CpuNodes, EngineKind, EngineOptions, SessionOptions, TensorrtOptions};
+use mbsd_runtime::job::ShardFormat;
 use mbsd_spec::{Precision, Variant};
 
 /// The model.
@@ -95,6 +96,45 @@ pub(crate) struct OutputArgs {
     /// Print the summary as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// A result that may be a folder of shards.
+#[derive(Debug, Args)]
+pub(crate) struct ShardedOutputArgs {
+    /// Where to write: a .parquet or .jsonl file, or a folder of shards that --resume can go on with
+    #[arg(long, value_name = "FILE|DIR")]
+    pub(crate) output: PathBuf,
+    /// Go on with the job in the output folder, or start it where there is none
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// Rows of the input that make a shard of an output folder
+    #[arg(long, value_name = "N", default_value = "5000")]
+    pub(crate) shard_rows: NonZeroU64,
+    /// Format of the shards
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "parquet")]
+    pub(crate) shard_format: ShardFormatName,
+    /// End with an error when more rows than this have no result [default: any number may]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_errors: Option<u64>,
+    /// Print the summary as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The format of shards.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum ShardFormatName {
+    Parquet,
+    Jsonl,
+}
+
+impl From<ShardFormatName> for ShardFormat {
+    fn from(name: ShardFormatName) -> Self {
+        match name {
+            ShardFormatName::Parquet => Self::Parquet,
+            ShardFormatName::Jsonl => Self::Jsonl,
+        }
+    }
 }
 
 /// Takes the name of an engine.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use mbsd_spec::Variant;
 
-use super::common::{BundleArgs, EngineArgs, InputArgs, OutputArgs, variant};
+use super::common::{BundleArgs, EngineArgs, InputArgs, OutputArgs, ShardedOutputArgs, variant};
 
 /// Arguments of `mbsd tag`.
 #[derive(Debug, Args)]
@@ -19,7 +19,7 @@ pub(crate) struct TagArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) tags: PathBuf,
     #[command(flatten)]
-    pub(crate) output: OutputArgs,
+    pub(crate) output: ShardedOutputArgs,
     /// Keep the K best tags of a product [default: all]
     #[arg(long, value_name = "K")]
     pub(crate) top: Option<NonZeroUsize>,
@@ -38,7 +38,7 @@ pub(crate) struct ClassifyArgs {
     #[command(flatten)]
     pub(crate) input: InputArgs,
     #[command(flatten)]
-    pub(crate) output: OutputArgs,
+    pub(crate) output: ShardedOutputArgs,
     /// Keep the K most probable classes of a product
     #[arg(long, value_name = "K", default_value = "1")]
     pub(crate) top: NonZeroUsize,
@@ -73,7 +73,7 @@ pub(crate) struct EmbedArgs {
     #[command(flatten)]
     pub(crate) input: InputArgs,
     #[command(flatten)]
-    pub(crate) output: OutputArgs,
+    pub(crate) output: ShardedOutputArgs,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
 }

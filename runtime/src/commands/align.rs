@@ -3,7 +3,7 @@
 use mbsd_data::{Keep, PairOptions};
 use mbsd_runtime::job::{self, AlignOptions};
 
-use super::catalogue;
+use super::catalogue::{self, Arguments};
 use crate::cli::AlignArgs;
 
 pub(crate) fn run(args: AlignArgs) -> anyhow::Result<()> {
@@ -11,5 +11,6 @@ pub(crate) fn run(args: AlignArgs) -> anyhow::Result<()> {
     let options = AlignOptions { pairs: &args.pairs, columns: PairOptions::default(), threshold: args.threshold };
     // Nothing of a product but its vector is used.
     let keep = Keep::Named(Vec::new());
-    catalogue::run(&args.input, &args.output, &args.engine, keep, |job| job::align(&model, &options, job))
+    let arguments = Arguments { bundle: &args.bundle, input: &args.input, engine: &args.engine };
+    catalogue::run(&arguments, &args.output, keep, |job| job::align(&model, &options, job))
 }

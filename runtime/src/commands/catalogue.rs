@@ -2,17 +2,24 @@
 
 use std::io::{IsTerminal, Write, stderr};
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mbsd_data::{DuplicateIds, Keep, ProductOptions, Products};
 use mbsd_runtime::engine::{self, SessionOptions};
-use mbsd_runtime::job::{Catalogue, JobError, Model, Summary, Workers};
+use mbsd_runtime::job::{
+    Catalogue, Destination, Identity, JobError, Model, ShardFormat, ShardedOutput, Summary, Workers,
+};
 use mbsd_spec::Bundle;
+use mbsd_spec::bundle::{names, sha256_file};
+use serde_json::{Value, json};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 
-use crate::cli::{BundleArgs, EngineArgs, InputArgs, OutputArgs};
+use crate::cli::{BundleArgs, EngineArgs, InputArgs, OutputArgs, ShardedOutputArgs};
 
 /// Time between two lines of progress, where the error stream is not a terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
@@ -44,27 +51,110 @@ pub(super) fn open_products(args: &InputArgs, keep: Keep, duplicate_ids: Duplica
     Ok(Products::open(&args.input, &options)?)
 }
 
-/// Runs a job that writes one row a product, and tells what it did.
+/// What a command over products was given.
+pub(super) struct Arguments<'a> {
+    pub(super) bundle: &'a BundleArgs,
+    pub(super) input: &'a InputArgs,
+    pub(super) engine: &'a EngineArgs,
+}
+
+/// Runs a job that writes one row a product, and tells what it did. `options` are the command's own, which its results depend
+/// on.
+pub(super) fn run_sharded(
+    arguments: &Arguments<'_>,
+    output: &ShardedOutputArgs,
+    options: Value,
+    job: impl FnOnce(Catalogue<'_>) -> Result<Summary, JobError>,
+) -> anyhow::Result<()> {
+    let extension = output.output.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
+    if extension.is_some() && !output.output.is_dir() {
+        if output.resume {
+            bail!("--resume goes on with a folder of shards; {} would be one file", output.output.display());
+        }
+        let destination = Destination::File(&output.output);
+        return run_to(arguments, destination, output.max_errors, Keep::All, &output.output, output.json, job);
+    }
+    let sharded = ShardedOutput {
+        folder: output.output.clone(),
+        format: output.shard_format.into(),
+        rows: output.shard_rows,
+        resume: output.resume,
+        identity: identity(arguments, output, options)?,
+        stop: stop_on_signals()?,
+    };
+    let destination = Destination::Folder(&sharded);
+    run_to(arguments, destination, output.max_errors, Keep::All, &output.output, output.json, job)
+}
+
+/// Runs a job that writes one file, and tells what it did.
 pub(super) fn run(
-    input: &InputArgs,
+    arguments: &Arguments<'_>,
     output: &OutputArgs,
-    engine: &EngineArgs,
     keep: Keep,
     job: impl FnOnce(Catalogue<'_>) -> Result<Summary, JobError>,
 ) -> anyhow::Result<()> {
+    run_to(arguments, Destination::File(&output.output), None, keep, &output.output, output.json, job)
+}
+
+fn run_to(
+    arguments: &Arguments<'_>,
+    destination: Destination<'_>,
+    max_errors: Option<u64>,
+    keep: Keep,
+    output: &Path,
+    json: bool,
+    job: impl FnOnce(Catalogue<'_>) -> Result<Summary, JobError>,
+) -> anyhow::Result<()> {
+    let Arguments { input, engine, .. } = arguments;
     let products = open_products(input, keep, DuplicateIds::Refuse)?;
     let progress = Progress::new(products.row_count());
     let session: SessionOptions = engine.session_options();
-    let summary = job(Catalogue {
+    let outcome = job(Catalogue {
         products,
         input: &input.input,
-        output: &output.output,
+        output: destination,
+        max_errors,
         session: &session,
         workers: workers(engine),
         progress: &|done| progress.set(done),
-    })?;
+    });
     progress.finish();
-    tell(&summary, &output.output, output.json)
+    tell(&outcome?, output, json)
+}
+
+/// What the results of a job in shards depend on.
+fn identity(arguments: &Arguments<'_>, output: &ShardedOutputArgs, options: Value) -> anyhow::Result<Identity> {
+    let Arguments { bundle, input, engine } = arguments;
+    let digest = |path: &Path| sha256_file(path).with_context(|| format!("cannot read {}", path.display()));
+    let version = engine::open(engine.engine, &engine.engine_options())?.version();
+    let settings = [
+        ("options", options),
+        ("engine", json!(format!("{} {version}", engine.engine))),
+        ("precision", json!(engine.precision.name())),
+        ("images", json!(input.images)),
+        ("images_anywhere", json!(input.images_anywhere)),
+        ("id_column", json!(input.id_column)),
+        ("title_column", json!(input.title_column)),
+        ("image_column", json!(input.image_column)),
+        ("shard_rows", json!(output.shard_rows)),
+        ("shard_format", json!(ShardFormat::from(output.shard_format).extension())),
+    ];
+    Ok(Identity {
+        input: digest(&input.input)?,
+        bundle: digest(&bundle.bundle.join(names::MANIFEST))?,
+        settings: settings.map(|(name, value)| (name.to_owned(), value)).into(),
+    })
+}
+
+/// A flag that the first interruption sets; the second one ends the process.
+fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        flag::register_conditional_shutdown(signal, 1, stop.clone())
+            .and_then(|_| flag::register(signal, stop.clone()))
+            .context("cannot watch for interruptions")?;
+    }
+    Ok(stop)
 }
 
 /// Prints the summary. Fails where there were rows and none has a result.
@@ -96,6 +186,8 @@ pub(super) struct Progress {
     bar: Option<ProgressBar>,
     total: Option<u64>,
     start: Instant,
+    /// Rows that were done at the start, known at the first call.
+    before: OnceLock<u64>,
     /// When the last line was written.
     last: Mutex<Instant>,
 }
@@ -110,11 +202,16 @@ impl Progress {
             };
             bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()))
         });
-        Self { bar, total, start: Instant::now(), last: Mutex::new(Instant::now()) }
+        Self { bar, total, start: Instant::now(), before: OnceLock::new(), last: Mutex::new(Instant::now()) }
     }
 
     pub(super) fn set(&self, done: u64) {
+        let before = *self.before.get_or_init(|| done.saturating_sub(1));
         if let Some(bar) = &self.bar {
+            if bar.position() == 0 {
+                bar.set_position(before);
+                bar.reset_eta();
+            }
             bar.set_position(done);
             return;
         }
@@ -122,7 +219,7 @@ impl Progress {
         if last.elapsed() >= LINE_INTERVAL {
             *last = Instant::now();
             let of = self.total.map(|total| format!(" of {total}")).unwrap_or_default();
-            let rate = done as f64 / self.start.elapsed().as_secs_f64();
+            let rate = (done - before) as f64 / self.start.elapsed().as_secs_f64();
             let _ = writeln!(stderr(), "{done}{of} rows, {rate:.1}/s");
         }
     }

@@ -13,6 +13,7 @@ use super::output::{Field, FieldType, OutputColumn, OutputFile};
 use super::pipeline::{self, Plan};
 use super::prepare::Question;
 use super::score::{Wanted, split};
+use super::sink::Destination;
 use super::summary::Summary;
 use super::tasks::{Catalogue, sigmoid};
 use crate::engine::SessionOptions;
@@ -48,7 +49,10 @@ pub fn align(model: &Model, options: &AlignOptions<'_>, job: Catalogue<'_>) -> R
         OutputColumn::new("match", FieldType::Bool),
         OutputColumn::new("error", FieldType::Text),
     ];
-    let mut output = OutputFile::create(job.output, &columns, &[job.input, options.pairs])?;
+    let Destination::File(output) = job.output else {
+        return Err(JobError::Setting("pairs go into one file: --output takes a .parquet or .jsonl".to_owned()));
+    };
+    let mut output = OutputFile::create(output, &columns, &[job.input, options.pairs])?;
     let threshold = options.threshold.unwrap_or(model.threshold);
     let plan = Plan {
         question: Question::Product,
@@ -56,6 +60,7 @@ pub fn align(model: &Model, options: &AlignOptions<'_>, job: Catalogue<'_>) -> R
         forced: None,
         session: job.session,
         workers: job.workers,
+        cut: None,
     };
     let run = PairRun { model, plan: &plan, progress: job.progress };
     let summary = run.over(options.pairs, &options.columns, job.products, |pair, logit| {
@@ -103,6 +108,7 @@ pub fn eval_pairs(
         forced: options.variant,
         session: options.session,
         workers: options.workers,
+        cut: None,
     };
     let (mut logits, mut labels) = (Vec::new(), Vec::new());
     let run = PairRun { model, plan: &plan, progress: options.progress };

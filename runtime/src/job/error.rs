@@ -8,7 +8,7 @@ use mbsd_spec::{BundleError, Precision, PreprocessorError, Task};
 
 use crate::engine::EngineError;
 
-/// A job that cannot start or go on. Nothing is left at the place of its output.
+/// A job that cannot start or go on. Nothing is left at the place of an output file; shards that are done stay.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JobError {
@@ -58,6 +58,32 @@ pub enum JobError {
         graph: String,
         /// What is off.
         reason: String,
+    },
+    /// The folder of a job in shards cannot be used for this one.
+    #[error("{} cannot be used for this job: {reason}", folder.display())]
+    Resume {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The job was asked to end before the input did.
+    #[error("interrupted after {rows} rows; {} has them, and --resume goes on", folder.display())]
+    Interrupted {
+        /// The folder of its shards.
+        folder: PathBuf,
+        /// Rows done, by earlier starts too.
+        rows: u64,
+    },
+    /// More rows than allowed have no result.
+    #[error("{count} rows have no result, more than --max-errors {limit} allows: {codes}")]
+    TooManyErrors {
+        /// How many.
+        count: u64,
+        /// How many are allowed.
+        limit: u64,
+        /// How many of each kind.
+        codes: String,
     },
     /// The output cannot be written.
     #[error("cannot write {}", path.display())]

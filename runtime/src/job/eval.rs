@@ -236,6 +236,7 @@ fn measure(
         forced: options.variant,
         session: options.session,
         workers: options.workers,
+        cut: None,
     };
     let timing = pipeline::run(model, &plan, products, |scored| {
         summary.count_product(&scored);

@@ -11,6 +11,7 @@ use serde_json::Value;
 use tempfile::TempPath;
 
 use super::JobError;
+use super::ledger::sync_folder_of;
 
 /// What the values of an output column are. Any of them may be null.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,7 +134,11 @@ impl OutputFile {
         if let Some(format) = self.format.take() {
             format.finish().map_err(&failed)?;
         }
-        self.staged.persist(&self.destination).map_err(|error| failed(error.error.into()))
+        // Without this, a machine that fails could be left with the name of a file and nothing in it.
+        let synced = File::open(&self.staged).and_then(|file| file.sync_all());
+        synced.map_err(|error| failed(error.into()))?;
+        self.staged.persist(&self.destination).map_err(|error| failed(error.error.into()))?;
+        sync_folder_of(&self.destination).map_err(|error| failed(error.into()))
     }
 }
 
@@ -143,7 +148,7 @@ fn failure(path: &Path) -> impl Fn(Failure) -> JobError + use<> {
 }
 
 /// An empty file beside its destination, under a name of its own. It is removed where it is not renamed.
-fn stage(destination: &Path) -> std::io::Result<(File, TempPath)> {
+pub(super) fn stage(destination: &Path) -> std::io::Result<(File, TempPath)> {
     let folder = destination.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // Made here rather than by `tempfile`, whose files nobody else may read.
     let staged = tempfile::Builder::new()

@@ -1,7 +1,8 @@
 //! The stages of a job and the queues between them.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -77,6 +78,19 @@ pub(super) struct Plan<'a> {
     pub(super) forced: Option<Variant>,
     pub(super) session: &'a SessionOptions,
     pub(super) workers: Workers,
+    /// Where windows end, so that rows on both sides of it are never scored together.
+    pub(super) cut: Option<Cut<'a>>,
+}
+
+/// Rows that are finished together.
+#[derive(Clone, Copy)]
+pub(super) struct Cut<'a> {
+    /// How many they are.
+    pub(super) rows: NonZeroU64,
+    /// Asked after each of them; true ends the input there.
+    pub(super) stop: &'a AtomicBool,
+    /// Set where that happened.
+    pub(super) stopped: &'a AtomicBool,
 }
 
 impl Plan<'_> {
@@ -134,7 +148,8 @@ pub(super) fn run(
     let (scored_to, scored) = bounded(workers.sessions);
     thread::scope(|scope| {
         let size = plan.window(&sizes);
-        scope.spawn(move || read_windows(rows, size, &permits, &read_to));
+        let cut = plan.cut;
+        scope.spawn(move || read_windows(rows, size, cut, &permits, &read_to));
         for _ in 0..workers.prepare {
             let (read, prepared_to) = (read.clone(), prepared_to.clone());
             scope.spawn(move || prepare_windows(model, plan, &read, &prepared_to));
@@ -172,14 +187,26 @@ pub(super) fn run(
 fn read_windows(
     mut rows: impl Iterator<Item = Result<Product, BadRow>>,
     size: usize,
+    cut: Option<Cut<'_>>,
     permits: &Receiver<()>,
     to: &Sender<Window<Result<Product, BadRow>>>,
 ) {
+    let mut taken: u64 = 0;
     for index in 0.. {
         if permits.recv().is_err() {
             return;
         }
-        let window: Vec<_> = rows.by_ref().take(size).collect();
+        let mut most = size;
+        if let Some(Cut { rows, stop, stopped }) = cut {
+            let left = rows.get() - taken % rows.get();
+            if left == rows.get() && stop.load(Ordering::Relaxed) {
+                stopped.store(true, Ordering::Relaxed);
+                return;
+            }
+            most = usize::try_from(left).map_or(size, |left| left.min(size));
+        }
+        let window: Vec<_> = rows.by_ref().take(most).collect();
+        taken += window.len() as u64;
         if window.is_empty() || to.send(Window { index, rows: window }).is_err() {
             return;
         }

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use mbsd_spec::{RowError, Variant};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use super::JobError;
+use super::ledger::ShardLine;
 use super::pipeline::Timing;
 use super::score::Scored;
 
 /// Counts and speed of a finished job.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Summary {
     /// Rows of the input: products, or pairs for alignment.
@@ -18,20 +20,44 @@ pub struct Summary {
     /// Rows with a result.
     pub scored: u64,
     /// Rows without one, by the code of their error.
-    pub errors: BTreeMap<&'static str, u64>,
+    pub errors: BTreeMap<String, u64>,
     /// Products by the variant that took them.
     pub variants: BTreeMap<Variant, u64>,
     /// Products that went through the engine.
     pub products: u64,
+    /// Rows that an earlier start of the job has done.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub earlier_rows: u64,
+    /// Of [`Summary::products`], those of earlier starts.
+    #[serde(skip)]
+    earlier_products: u64,
     /// Wall time, loading of graphs left out.
     pub seconds: f64,
     /// Time to load graphs.
     pub load_seconds: f64,
-    /// `products / seconds`.
+    /// Products of this start by `seconds`.
     pub products_per_second: f64,
 }
 
 impl Summary {
+    /// Counts a product's row: the graph that took it, or why none did.
+    pub(super) fn count(&mut self, variant: Option<Variant>, error: Option<&RowError>) {
+        if let Some(variant) = variant {
+            self.products += 1;
+            *self.variants.entry(variant).or_default() += 1;
+        }
+        match error {
+            Some(error) => self.count_error(error),
+            None => self.count_scored(),
+        }
+    }
+
+    /// The error of a job in which more than `limit` rows have no result.
+    pub(super) fn too_many(&self, limit: u64) -> JobError {
+        let codes: Vec<String> = self.errors.iter().map(|(code, count)| format!("{count} x {code}")).collect();
+        JobError::TooManyErrors { count: self.error_count(), limit, codes: codes.join(", ") }
+    }
+
     /// Counts a row that has a result.
     pub(super) fn count_scored(&mut self) {
         self.rows += 1;
@@ -41,7 +67,7 @@ impl Summary {
     /// Counts a row that has none.
     pub(super) fn count_error(&mut self, error: &RowError) {
         self.rows += 1;
-        *self.errors.entry(error.code).or_default() += 1;
+        *self.errors.entry(error.code.to_owned()).or_default() += 1;
     }
 
     /// Counts a product that went through the engine, or did not.
@@ -55,13 +81,38 @@ impl Summary {
     pub(super) fn set_time(&mut self, timing: Timing) {
         self.seconds = timing.running.as_secs_f64();
         self.load_seconds = timing.loading.as_secs_f64();
-        self.products_per_second = if self.seconds > 0.0 { self.products as f64 / self.seconds } else { 0.0 };
+        let products = (self.products - self.earlier_products) as f64;
+        self.products_per_second = if self.seconds > 0.0 { products / self.seconds } else { 0.0 };
+    }
+
+    /// Counts a shard that an earlier start has done.
+    pub(super) fn add_earlier(&mut self, line: &ShardLine) {
+        self.rows += line.rows;
+        self.scored += line.scored;
+        self.products += line.products;
+        self.earlier_rows += line.rows;
+        self.earlier_products += line.products;
+        for (code, count) in &line.errors {
+            *self.errors.entry(code.clone()).or_default() += count;
+        }
+        for (&variant, count) in &line.variants {
+            *self.variants.entry(variant).or_default() += count;
+        }
+    }
+
+    /// How many rows have no result.
+    pub fn error_count(&self) -> u64 {
+        self.errors.values().sum()
     }
 
     /// Whether there were rows, and none of them could be scored.
     pub fn nothing_scored(&self) -> bool {
         self.rows > 0 && self.scored == 0
     }
+}
+
+fn is_none(rows: &u64) -> bool {
+    *rows == 0
 }
 
 impl fmt::Display for Summary {
@@ -71,6 +122,9 @@ impl fmt::Display for Summary {
             let variants: Vec<String> =
                 self.variants.iter().map(|(variant, count)| format!("{variant} {count}")).collect();
             write!(f, " ({})", variants.join(", "))?;
+        }
+        if self.earlier_rows > 0 {
+            write!(f, ", {} rows done earlier", self.earlier_rows)?;
         }
         write!(
             f,

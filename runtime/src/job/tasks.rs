@@ -1,17 +1,19 @@
 //! The jobs that write one row a product: tags, classes, vectors.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use mbsd_data::Products;
 use mbsd_spec::Task;
 
 use super::JobError;
 use super::model::Model;
-use super::output::{Field, FieldType, OutputColumn, OutputFile};
-use super::pipeline::{self, Plan, Progress, Workers};
+use super::output::{Field, FieldType, OutputColumn};
+use super::pipeline::{self, Cut, Plan, Progress, Workers};
 use super::prepare::Question;
 use super::rows::{product_columns, product_fields};
 use super::score::{Answer, Wanted};
+use super::sink::{Destination, Opening, Rejected, Sink};
 use super::summary::Summary;
 use crate::engine::SessionOptions;
 
@@ -22,7 +24,9 @@ pub struct Catalogue<'a> {
     /// Their file, which the output must not replace.
     pub input: &'a Path,
     /// Where results go.
-    pub output: &'a Path,
+    pub output: Destination<'a>,
+    /// Rows that may have no result before the job ends with an error.
+    pub max_errors: Option<u64>,
     /// How graphs are loaded.
     pub session: &'a SessionOptions,
     /// How the cores are shared out.
@@ -121,28 +125,45 @@ fn write_products(
 ) -> Result<Summary, JobError> {
     let further = job.products.columns().len();
     let columns = product_columns(job.products.columns(), own);
-    let mut output = OutputFile::create(job.output, &columns, &[job.input])?;
     let mut summary = Summary::default();
-    let plan = Plan { question, wanted, forced: None, session: job.session, workers: job.workers };
-    let timing = pipeline::run(model, &plan, job.products, |scored| {
-        summary.count_product(&scored);
+    let mut output = match Sink::open(job.output, &columns, &[job.input], &mut summary)? {
+        Opening::Ready(output) => output,
+        Opening::Finished(earlier) => return Ok(*earlier),
+    };
+    let stopped = AtomicBool::new(false);
+    let cut = match job.output {
+        Destination::File(_) => None,
+        Destination::Folder(sharded) => Some(Cut { rows: sharded.rows, stop: &sharded.stop, stopped: &stopped }),
+    };
+    let plan = Plan { question, wanted, forced: None, session: job.session, workers: job.workers, cut };
+    let earlier = usize::try_from(summary.earlier_rows).unwrap_or(usize::MAX);
+    // Rows done earlier are read again, for their ids must not come a second time, and go no further.
+    let timing = pipeline::run(model, &plan, job.products.skip(earlier), |scored| {
+        let error = scored.answer.as_ref().err().cloned();
+        let variant = scored.answer.as_ref().ok().map(|answer| answer.variant);
+        let counted = |summary: &mut Summary| summary.count(variant, error.as_ref());
+        counted(&mut summary);
+        let (row, id) = match &scored.product {
+            Ok(product) => (product.row, Some(product.id.clone())),
+            Err(bad) => (bad.row, bad.id.clone()),
+        };
         let own = match scored.answer {
             Ok(answer) => {
-                summary.count_scored();
                 let variant = answer.variant;
                 Ok((fields(answer), variant))
             }
-            Err(error) => {
-                summary.count_error(&error);
-                Err((own.len(), error))
-            }
+            Err(error) => Err((own.len(), error)),
         };
-        output.write(&product_fields(scored.product, further, own))?;
+        let rejected = error.as_ref().map(|error| Rejected { row, id: id.as_deref(), error });
+        output.write(&product_fields(scored.product, further, own), rejected, counted)?;
         (job.progress)(summary.rows);
-        Ok(())
+        match job.max_errors.filter(|&limit| summary.error_count() > limit) {
+            Some(limit) => Err(summary.too_many(limit)),
+            None => Ok(()),
+        }
     })?;
-    output.finish()?;
     summary.set_time(timing);
+    output.finish(&summary, stopped.load(Ordering::Relaxed))?;
     Ok(summary)
 }
 

@@ -13,6 +13,7 @@ use mbsd_spec::{Config, NamedTensors, Preprocessor, Task, Tensor, Tokenizer, Var
 use super::error::JobError;
 use super::model::Model;
 use super::pipeline::Workers;
+use super::sink::Destination;
 use super::tasks::Catalogue;
 use crate::engine::{EngineError, EngineKind, Session, SessionOptions};
 
@@ -245,11 +246,24 @@ impl Folder {
         workers: Workers,
         job: impl FnOnce(Catalogue<'_>) -> T,
     ) -> T {
-        let (input_path, output_path) = (self.path(input), self.path(output));
+        let output_path = self.path(output);
+        self.run_to(input, Destination::File(&output_path), workers, job)
+    }
+
+    /// Runs a job from a file of the folder.
+    pub(super) fn run_to<T>(
+        &self,
+        input: &str,
+        output: Destination<'_>,
+        workers: Workers,
+        job: impl FnOnce(Catalogue<'_>) -> T,
+    ) -> T {
+        let input_path = self.path(input);
         job(Catalogue {
             products: self.products(input, DuplicateIds::Refuse),
             input: &input_path,
-            output: &output_path,
+            output,
+            max_errors: None,
             session: &SessionOptions::default(),
             workers,
             progress: &|_| (),

@@ -146,7 +146,10 @@ fn a_value_that_is_no_number_is_an_error_of_its_row() {
     let (model, _) = model(Task::Classification, &ALL, Behaviour { nan_for: Some(6), ..Behaviour::default() });
     let summary =
         folder.run("in.csv", "out.jsonl", ONE, |job| classify(&model, ClassifyOptions { top: 1 }, job)).unwrap();
-    assert_eq!((summary.scored, summary.errors.into_iter().collect::<Vec<_>>()), (2, vec![("not_finite", 1)]));
+    assert_eq!(
+        (summary.scored, summary.errors.into_iter().collect::<Vec<_>>()),
+        (2, vec![("not_finite".to_owned(), 1)])
+    );
 }
 
 #[test]
@@ -284,7 +287,7 @@ fn a_match_model_is_measured_on_labelled_tags() {
     };
     let evaluation = measure(None).unwrap();
     assert_eq!((evaluation.summary.rows, evaluation.summary.scored), (6, 3));
-    let errors: Vec<_> = evaluation.summary.errors.iter().map(|(code, count)| (*code, *count)).collect();
+    let errors: Vec<_> = evaluation.summary.errors.iter().map(|(code, count)| (code.as_str(), *count)).collect();
     assert_eq!(errors, [("image_not_an_image", 1), ("invalid_label", 1), ("missing_tag", 1)]);
     assert_eq!((evaluation.roc_auc, evaluation.per_tag_roc_auc), (Some(1.0), None));
     assert_eq!((evaluation.precision, evaluation.recall), (1.0 / 3.0, 1.0), "everything counts as a match");
@@ -385,7 +388,8 @@ fn the_fashion_products_go_through_whole() {
             Catalogue {
                 products: mbsd_data::Products::open(&input, &Default::default()).unwrap(),
                 input: &input,
-                output: &folder.path("out.parquet"),
+                output: Destination::File(&folder.path("out.parquet")),
+                max_errors: None,
                 session: &SessionOptions::default(),
                 workers: Workers { prepare: 2, sessions: 2, session_threads: 1 },
                 progress: &|_| (),
