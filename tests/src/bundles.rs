@@ -68,13 +68,7 @@ impl SmallBundle {
     fn export(head: Head) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let at = |name: &str| folder.path().join(name);
-        let config = small_config();
-        let tokenizer = Tokenizer::from_vocab(vocabulary(), true).expect("a vocabulary without repetitions");
-        let weights = at("model.safetensors");
-        mbsd_net::save(&Mbsd::init(&config, head, &Device::flex()), &weights).expect("weights");
-        spread(&weights);
-        fs::write(at("config.json"), config.to_json()).expect("a configuration");
-        fs::write(at("tokenizer.json"), tokenizer.to_json()).expect("a tokenizer");
+        checkpoint(head, 10.0, folder.path());
         succeed(
             program("mbsd-export")
                 .args(["--engines", "tract", "--checkpoint"])
@@ -100,14 +94,29 @@ impl SmallBundle {
     }
 }
 
-/// Widens initial weights, under which all products score nearly the same, so that a mix-up of rows shows.
-fn spread(weights: &Path) {
+/// Writes a checkpoint of the small architecture and its tokenizer into a folder. Its weights are random, and `wider` times as far
+/// apart as the paper's initial ones, under which all products score nearly the same.
+///
+/// # Panics
+/// If it cannot be written.
+pub fn checkpoint(head: Head, wider: f32, folder: &Path) {
+    let config = small_config();
+    let tokenizer = Tokenizer::from_vocab(vocabulary(), true).expect("a vocabulary without repetitions");
+    let weights = folder.join("model.safetensors");
+    mbsd_net::save(&Mbsd::init(&config, head, &Device::flex()), &weights).expect("weights");
+    spread(&weights, wider);
+    fs::write(folder.join("config.json"), config.to_json()).expect("a configuration");
+    fs::write(folder.join("tokenizer.json"), tokenizer.to_json()).expect("a tokenizer");
+}
+
+/// Widens initial weights, so that a mix-up of rows shows.
+fn spread(weights: &Path, wider: f32) {
     let mut tensors = tensors::read(weights).expect("weights just written");
     for tensor in tensors.values_mut() {
         if let Tensor::F32 { shape, data } = tensor
             && shape.len() > 1
         {
-            data.iter_mut().for_each(|value| *value *= 10.0);
+            data.iter_mut().for_each(|value| *value *= wider);
         }
     }
     tensors::write(weights, &tensors).expect("weights");

@@ -98,7 +98,7 @@ pub(crate) struct OutputArgs {
 }
 
 /// Takes the name of an engine.
-fn engine() -> impl TypedValueParser<Value = EngineKind> {
+pub(super) fn engine() -> impl TypedValueParser<Value = EngineKind> {
     PossibleValuesParser::new(EngineKind::ALL.iter().map(|kind| kind.name())).try_map(|name| name.parse())
 }
 
