@@ -1,25 +1,26 @@
 //! Half precision and shared weights: what they may change, and what they may not.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use mbsd_export::graph::DType;
-use mbsd_export::{mbsd, onnx, passes};
+use mbsd_export::{mbsd, onnx};
 use mbsd_net::Head;
 use mbsd_runtime::engine::{Engine, EngineKind, Session, SessionOptions};
 use mbsd_spec::{Bundle, Config, NamedTensors, Task, Variant};
 use mbsd_tests::binaries::{program, run, succeed};
 use mbsd_tests::{bundles, engines, max_difference, models, reference, tolerance};
 
-/// Rows of which the decisions are compared with ONNX Runtime.
+/// Rows of which the decisions are compared.
 const ROWS: usize = 1024;
 
-/// The same with tract, which has no fast half-precision kernels for this machine's kind.
-const TRACT_ROWS: usize = 64;
+/// The same of graphs with an image through tract, whose half-precision convolutions are slow.
+const FEW_ROWS: usize = 8;
 
 /// Rows of a batch.
-const BATCH: usize = 64;
+const BATCH: usize = 8;
 
 fn load(engine: &dyn Engine, path: &Path) -> Box<dyn Session> {
     engine.load(path, &SessionOptions::default()).unwrap()
@@ -57,23 +58,25 @@ fn decisions(logits: &[f32], outputs: usize) -> Vec<usize> {
 fn half_precision_keeps_logits_and_decisions_on_both_engines() {
     let folder = tempfile::tempdir().unwrap();
     let config = reference::config();
+    let mut counts: BTreeMap<EngineKind, (usize, usize)> = BTreeMap::new();
     for (case, outputs) in [("match", 1), ("classification", 7)] {
         let (model, _) = mbsd_net::load(reference::weights(case), &config, None, &Device::flex()).unwrap();
         let task = model.head().task();
         for variant in Variant::ENCODERS {
             let single = mbsd::compile(&model, &config, variant).unwrap();
             let mut half = single.clone();
-            passes::to_half(&mut half);
+            mbsd::to_half(&mut half);
             let [single, half] = [(single, "single.onnx"), (half, "half.onnx")].map(|(graph, name)| {
                 let path = folder.path().join(name);
                 onnx::write(&graph, &path, &Default::default()).unwrap();
                 path
             });
             for engine in engines::available() {
-                let total = if engine.kind() == EngineKind::Tract { TRACT_ROWS } else { ROWS };
+                let slow = engine.kind() == EngineKind::Tract && variant != Variant::Text;
+                let total = if slow { FEW_ROWS } else { ROWS };
                 let (mut single, mut half) = (load(engine.as_ref(), &single), load(engine.as_ref(), &half));
                 assert_eq!((single.inputs(), single.outputs()), (half.inputs(), half.outputs()));
-                let (mut worst, mut same, mut seen) = (0f32, 0, std::collections::BTreeSet::new());
+                let (mut worst, mut same, mut seen) = (0f32, 0, BTreeSet::new());
                 for batch in 0..total / BATCH {
                     let inputs = rows(&config, task, variant, batch);
                     let [exact, found] = [&mut single, &mut half].map(|s| s.run(&inputs).unwrap());
@@ -89,10 +92,14 @@ fn half_precision_keeps_logits_and_decisions_on_both_engines() {
                 println!("{what}: largest difference {worst:.1e}, {same} of {total} decisions the same");
                 assert!(worst <= tolerance::HALF, "{what}: differs by {worst:e}");
                 assert!(worst > 0.0, "{what}: half precision that changes nothing is none");
-                assert!(same as f64 >= 0.999 * total as f64, "{what}: {same} of {total} decisions are the same");
-                assert!(seen.len() > 1, "{what}: all rows decided alike, nothing was compared");
+                let count = counts.entry(engine.kind()).or_default();
+                *count = (count.0 + same, count.1 + total);
+                assert!(slow || seen.len() > 1, "{what}: all rows decided alike, nothing was compared");
             }
         }
+    }
+    for (engine, (same, total)) in counts {
+        assert!(same as f64 >= 0.999 * total as f64, "{engine}: {same} of {total} decisions are the same");
     }
 }
 
@@ -103,17 +110,26 @@ fn a_half_precision_graph_stores_its_weights_so() {
     let (model, _) = mbsd_net::load(reference::weights("match"), &config, None, &Device::flex()).unwrap();
     let single = mbsd::compile(&model, &config, Variant::Full).unwrap();
     let mut half = single.clone();
-    passes::to_half(&mut half);
-    let share = half.weight_bytes() as f64 / single.weight_bytes() as f64;
-    assert!(share < 0.56, "{share}");
+    mbsd::to_half(&mut half);
+    let bytes = |dtype: DType| -> usize {
+        half.weights.values().filter(|weight| weight.dtype == dtype).map(|weight| weight.byte_len()).sum()
+    };
+    let whole = 2 * bytes(DType::F16) + bytes(DType::F32);
+    assert!(whole.abs_diff(single.weight_bytes()) < 64, "each weight is stored once, constants aside: {whole}");
     let names = |dtype: DType| -> Vec<&str> {
         let weights = half.weights.values().filter(|weight| weight.dtype == dtype && weight.byte_len() > 4);
         weights.map(|weight| weight.name.as_str()).collect()
     };
-    let exact = |name: &str| name.contains("norm") || name.starts_with("pooler") || name.starts_with("classifier");
+    let exact = |name: &str| {
+        name.contains("norm")
+            || ["pooler", "classifier", "image.patchify"].iter().any(|module| name.starts_with(module))
+    };
     assert!(names(DType::F16).iter().all(|name| !exact(name)), "{:?}", names(DType::F16));
     let kept = names(DType::F32);
-    assert!(kept.iter().all(|name| exact(name) || *name == "modality.0"), "{kept:?}");
+    assert!(
+        kept.iter().all(|name| exact(name) || ["modality.0", "image.position", "modality.1"].contains(name)),
+        "{kept:?}"
+    );
     let io = |graph: &mbsd_export::Graph| {
         let all = graph.inputs.iter().chain(&graph.outputs);
         all.map(|(name, id)| (name.clone(), graph.value(*id).clone())).collect::<Vec<_>>()

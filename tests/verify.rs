@@ -77,8 +77,9 @@ fn a_bundle_as_exported_agrees_with_every_engine_here() {
     for check in checks {
         assert_eq!(check["outcome"], "agrees", "{check}");
         let [max, limit] = ["max_abs_diff", "tolerance"].map(|name| check[name].as_f64().unwrap());
-        let half = check["precision"] == "f16";
-        assert!(max <= limit && limit == if half { 1e-2 } else { 1e-4 }, "{check}");
+        // The pair graph is nothing but the map in front of an output, which stays in single precision.
+        let half = check["precision"] == "f16" && check["variant"] != "pair";
+        assert!(max <= limit && limit == if check["precision"] == "f16" { 1e-2 } else { 1e-4 }, "{check}");
         assert!(!half || max > 1e-6, "a half-precision graph that is exact is none: {check}");
         assert_eq!((&check["rows"], &check["recorded"]["rows"]), (&3.into(), &3.into()), "{check}");
     }

@@ -16,7 +16,7 @@ use mbsd_spec::{Bundle, Config, Manifest, Precision, Preprocessor, Task, Tokeniz
 
 use crate::graph::{Graph, ValueId};
 use crate::layout::{self, Layout, LayoutOptions};
-use crate::{mbsd, onnx, passes};
+use crate::{mbsd, onnx};
 
 /// Probability from which a tag or pair counts as matching, where a checkpoint names no other.
 const DEFAULT_THRESHOLD: f32 = 0.5;
@@ -199,7 +199,7 @@ fn precisions(asked: &[Precision]) -> anyhow::Result<Vec<Precision>> {
 fn in_precision(graph: &Graph, precision: Precision) -> Graph {
     let mut graph = graph.clone();
     if precision == Precision::F16 {
-        passes::to_half(&mut graph);
+        mbsd::to_half(&mut graph);
     }
     graph
 }

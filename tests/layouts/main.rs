@@ -23,7 +23,7 @@ impl Case {
     pub(crate) fn new(head: Head) -> Self {
         let case = Self { folder: tempfile::tempdir().unwrap() };
         fs::create_dir(case.at("checkpoint")).unwrap();
-        bundles::checkpoint(head, 5.0, &case.at("checkpoint"));
+        bundles::checkpoint(head, 10.0, &case.at("checkpoint"));
         case
     }
 

@@ -60,7 +60,8 @@ fn the_hub_layout_scores_in_plain_python_as_mbsd_does() {
     let Some(interpreter) = python("the_hub_layout_scores_in_plain_python_as_mbsd_does") else { return };
     let (case, hub) = scored(&interpreter, "hf", &[]);
     let report = check(&interpreter, "hub.py", &case, &hub);
-    assert_eq!((&report["exact"]["decisions"], &report["jpeg"]["decisions"]), (&1000.into(), &2000.into()));
+    let decisions = ["exact", "jpg", "jpeg"].map(|kind| report[kind]["decisions"].as_u64());
+    assert_eq!(decisions, [Some(1000); 3]);
 }
 
 #[test]

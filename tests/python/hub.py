@@ -20,8 +20,9 @@ from mbsd_products import Client, lines  # noqa: E402
 
 # On equal pixels: the same graph, another batch.
 SCORE = 1e-4
-# JPEG decoders differ by a level here and there.
-SAME_DECISIONS = 0.999
+# JPEG decoders differ by a level here and there, and fill in left-out colours each in its own way. The weights of the test are wider
+# apart than a trained model's, so that small differences show: where they are largest, fewer decisions are the same.
+SAME_DECISIONS = {"exact": 1.0, "jpg": 0.999, "jpeg": 0.99}
 
 products = lines(products_file)
 with open(tags_file, encoding="utf-8") as file:
@@ -40,7 +41,14 @@ titled = [product for product in products if product["title"]]
 for product in titled:
     encoded = tokenizer(tags[0], product["title"], truncation="only_second", max_length=inputs.max_tokens)
     assert (encoded["input_ids"], encoded["token_type_ids"]) == inputs.row(product["title"], tags[0]), product
-padded = tokenizer([tags[0]] * 2, [titled[0]["title"], titled[1]["title"]], padding=True, return_tensors="np")
+padded = tokenizer(
+    [tags[0]] * 2,
+    [titled[0]["title"], titled[1]["title"]],
+    padding=True,
+    truncation="only_second",
+    max_length=inputs.max_tokens,
+    return_tensors="np",
+)
 rows = inputs.text([inputs.row(product["title"], tags[0]) for product in titled[:2]])
 for name, array in rows.items():
     assert np.array_equal(padded[name], array), name
@@ -67,15 +75,21 @@ expected = {
     row["id"]: {tag["tag"]: tag["score"] for tag in row["tags"]} for row in lines(expected_file)
 }
 threshold = inputs.config["mbsd"]["threshold"]
-kinds = {"exact": [], "jpeg": []}
+kinds = {"exact": [], "jpg": [], "jpeg": []}
 for product, scores in zip(products, client.tag(products, tags, images)):
-    kind = "jpeg" if (product["image"] or "").endswith(".jpg") else "exact"
+    kind = (product["image"] or "").rpartition(".")[2]
+    kind = kind if kind in kinds else "exact"
     kinds[kind].extend((expected[product["id"]][tag], score) for tag, score in zip(tags, scores))
 for kind, pairs in kinds.items():
     ours, theirs = np.array(pairs).T
     same = float(np.mean((ours >= threshold) == (theirs >= threshold)))
-    report[kind] = {"decisions": len(pairs), "same": same, "max_difference": float(np.abs(ours - theirs).max())}
-    assert same >= SAME_DECISIONS, (kind, report)
+    report[kind] = {
+        "decisions": len(pairs),
+        "matches": int(np.sum(ours >= threshold)),
+        "same": same,
+        "max_difference": float(np.abs(ours - theirs).max()),
+    }
+    assert same >= SAME_DECISIONS[kind], (kind, report)
     assert float(np.std(ours)) > 0.01, "scores that are all alike test nothing"
 assert report["exact"]["max_difference"] <= SCORE, report
 print(json.dumps(report))

@@ -10,6 +10,10 @@ use mbsd_runtime::tensors;
 use mbsd_spec::{Config, Task, Tensor, Tokenizer};
 
 use crate::binaries::{program, succeed};
+use crate::models::noise;
+
+/// Standard deviation of the paper's initial weights.
+const INITIAL_DEVIATION: f32 = 0.02;
 
 /// Classes of the classification bundle.
 const CLASSES: usize = 3;
@@ -48,7 +52,7 @@ pub struct SmallBundle {
 }
 
 impl SmallBundle {
-    /// A bundle for a task with its tokenizer, exported with `mbsd-export` once a process. Its weights are random.
+    /// A bundle for a task with its tokenizer, exported with `mbsd-export` once a process.
     ///
     /// # Panics
     /// If it cannot be made.
@@ -94,8 +98,8 @@ impl SmallBundle {
     }
 }
 
-/// Writes a checkpoint of the small architecture and its tokenizer into a folder. Its weights are random, and `wider` times as far
-/// apart as the paper's initial ones, under which all products score nearly the same.
+/// Writes a checkpoint of the small architecture and its tokenizer into a folder. Its weights are the same each time, and `wider`
+/// times as far apart as the paper's initial ones, under which all products score nearly the same.
 ///
 /// # Panics
 /// If it cannot be written.
@@ -104,19 +108,21 @@ pub fn checkpoint(head: Head, wider: f32, folder: &Path) {
     let tokenizer = Tokenizer::from_vocab(vocabulary(), true).expect("a vocabulary without repetitions");
     let weights = folder.join("model.safetensors");
     mbsd_net::save(&Mbsd::init(&config, head, &Device::flex()), &weights).expect("weights");
-    spread(&weights, wider);
+    redraw(&weights, wider);
     fs::write(folder.join("config.json"), config.to_json()).expect("a configuration");
     fs::write(folder.join("tokenizer.json"), tokenizer.to_json()).expect("a tokenizer");
 }
 
-/// Widens initial weights, so that a mix-up of rows shows.
-fn spread(weights: &Path, wider: f32) {
+/// Replaces tables, maps and kernels by reproducible noise, so that a mix-up of rows shows, and shows each time.
+fn redraw(weights: &Path, wider: f32) {
     let mut tensors = tensors::read(weights).expect("weights just written");
-    for tensor in tensors.values_mut() {
+    for (seed, tensor) in (1..).zip(tensors.values_mut()) {
         if let Tensor::F32 { shape, data } = tensor
             && shape.len() > 1
         {
-            data.iter_mut().for_each(|value| *value *= wider);
+            // Noise in [-1, 1) has a standard deviation of 1 / sqrt(3).
+            let scale = INITIAL_DEVIATION * wider * 3f32.sqrt();
+            *data = noise(data.len(), seed).into_iter().map(|value| value * scale).collect();
         }
     }
     tensors::write(weights, &tensors).expect("weights");

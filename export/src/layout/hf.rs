@@ -62,6 +62,8 @@ fn tokenizer_config(bundle: &Bundle, tokenizer: &Tokenizer) -> Value {
     config.insert("tokenizer_class".to_owned(), json!("PreTrainedTokenizerFast"));
     config.insert("model_max_length".to_owned(), json!(bundle.manifest().max_text_tokens));
     config.insert("model_input_names".to_owned(), json!(["input_ids", "token_type_ids", "attention_mask"]));
+    // "[SEP]" typed into a title is letters and brackets, not the end of the title.
+    config.insert("split_special_tokens".to_owned(), json!(true));
     config.insert("clean_up_tokenization_spaces".to_owned(), json!(false));
     config.insert("padding_side".to_owned(), json!("right"));
     config.insert("truncation_side".to_owned(), json!("right"));

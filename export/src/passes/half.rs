@@ -14,9 +14,9 @@ use crate::graph::{Binary, DType, Graph, Node, Op, Unary, ValueId, Weight};
 /// LayerNorm, sums over axes, exponentials, roots and powers run in single precision, as does what is made of integers (masks)
 /// and the linear map in front of each output. Arithmetic and data movement follow their operands, and run in single
 /// precision where these differ: a residual sum is as exact as the LayerNorm it comes from. A weight with a value
-/// beyond half precision (65504) keeps its product in single precision.
-pub fn to_half(graph: &mut Graph) {
-    let plan = Plan::of(graph);
+/// beyond half precision (65504) keeps its product in single precision, and `keep` names further nodes that do.
+pub fn to_half(graph: &mut Graph, keep: impl Fn(&Node) -> bool) {
+    let plan = Plan::of(graph, keep);
     Rewrite { plan, casts: BTreeMap::new(), halves: BTreeMap::new(), nodes: Vec::new() }.run(graph);
     compact(graph);
     name_nodes(graph);
@@ -74,7 +74,7 @@ struct Plan {
 }
 
 impl Plan {
-    fn of(graph: &Graph) -> Self {
+    fn of(graph: &Graph, keep: impl Fn(&Node) -> bool) -> Self {
         let producers = graph.producers();
         let single = before_outputs(graph, &producers);
         let too_large: BTreeSet<ValueId> =
@@ -82,7 +82,11 @@ impl Plan {
         let mut half = vec![false; graph.nodes.len()];
         for (index, node) in graph.nodes.iter().enumerate() {
             let floats = || node.inputs.iter().filter(|id| graph.value(**id).dtype == DType::F32);
-            if single.contains(&index) || floats().next().is_none() || floats().any(|id| too_large.contains(id)) {
+            if keep(node)
+                || single.contains(&index)
+                || floats().next().is_none()
+                || floats().any(|id| too_large.contains(id))
+            {
                 continue;
             }
             half[index] = match kind(&node.op) {
@@ -239,7 +243,7 @@ mod tests {
     #[test]
     fn products_are_halved_and_what_must_be_exact_is_not() {
         let mut graph = attention_like(1.0);
-        to_half(&mut graph);
+        to_half(&mut graph, |_| false);
         assert_eq!(
             told(&graph),
             [
@@ -278,8 +282,19 @@ mod tests {
     #[test]
     fn a_weight_beyond_half_precision_keeps_its_product_single() {
         let mut graph = attention_like(65_520.0);
-        to_half(&mut graph);
+        to_half(&mut graph, |_| false);
         let product = told(&graph).into_iter().find(|line| line.starts_with("attention.query")).unwrap();
         assert_eq!(product, "attention.query.matmul float32");
+    }
+
+    #[test]
+    fn what_the_caller_keeps_stays_single_and_the_rest_does_not() {
+        let mut graph = attention_like(1.0);
+        name_nodes(&mut graph);
+        to_half(&mut graph, |node| node.name.starts_with("attention.query"));
+        let lines = told(&graph);
+        let products: Vec<&String> =
+            lines.iter().filter(|line| line.contains("attention.") && line.contains("matmul")).collect();
+        assert_eq!(products, ["attention.query.matmul float32", "attention.output.matmul float16"]);
     }
 }
