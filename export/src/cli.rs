@@ -34,7 +34,7 @@ pub(crate) struct Arguments {
     /// Keep the weights of all graphs once, in onnx/weights.bin, instead of in every graph
     #[arg(long)]
     pub(crate) shared_weights: bool,
-    /// vocab.txt or tokenizer.json [default: the one beside the weights; without one the bundle serves `run` only]
+    /// vocab.txt or tokenizer.json [default: the one beside the weights; without one the bundle serves `run` and `verify` only]
     #[arg(long, value_name = "FILE")]
     pub(crate) tokenizer: Option<PathBuf>,
     /// Class names, one a line [default: labels.txt beside the weights, else 0 to C-1]

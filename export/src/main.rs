@@ -88,7 +88,7 @@ fn compile(checkpoint: &Path, arguments: &cli::Arguments, started: Instant) -> a
         }
     }
     if !report.tokenizer {
-        eprintln!("note: no tokenizer was given or found: the bundle serves `mbsd run` only");
+        eprintln!("note: no tokenizer was given or found: the bundle serves `mbsd run` and `mbsd verify` only");
     }
     let text = if json {
         serde_json::to_string_pretty(&report.manifest)? + "\n"

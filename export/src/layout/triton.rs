@@ -156,7 +156,7 @@ fn accelerator(artifact: &Artifact, model: &str, extents: &SymbolExtents) -> any
 
 /// A batch of zeros before the first request: allocations and kernels are ready then.
 fn warm_up(artifact: &Artifact, rows: usize, extents: &SymbolExtents) -> anyhow::Result<String> {
-    let mut text = format!("model_warmup [\n  {{\n    name: \"{rows} rows\"\n    batch_size: {rows}\n");
+    let mut text = format!("model_warmup [\n  {{\n    name: \"batch of {rows}\"\n    batch_size: {rows}\n");
     for spec in &artifact.inputs {
         let dims = row(spec)?
             .iter()
@@ -202,6 +202,7 @@ fn readme(bundle: &Bundle, models: &[String], tensorrt: bool) -> String {
          pip install tokenizers pillow numpy\n\
          python client/mbsd_triton.py --url http://localhost:8000 {call}\n\
          ```\n\n\
+         RELEASE is a release of Triton, with `--gpus all` before it where there are GPUs. \
          {gpu}\
          ## Models\n\n{table}\n\
          ## Requests\n\n\
