@@ -72,3 +72,52 @@ fn the_triton_layout_keeps_to_tritons_definition_and_its_client_scores_as_mbsd_d
     let report = check(&interpreter, "triton.py", &case, &repository);
     assert_eq!(report["models"].as_array().map(Vec::len), Some(6));
 }
+
+/// The rows of a JSON Lines file.
+fn rows(path: &Path) -> Vec<serde_json::Value> {
+    let text = std::fs::read_to_string(path).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The client as a program, against `mbsd` with the same products: those whose pictures every decoder reads alike.
+fn same_answers(interpreter: &Path, head: Head, command: &str, names: &[&str], pairs: bool) {
+    let case = Case::new(head);
+    succeed(script(interpreter, "products.py").arg(case.at("")));
+    let products = case.at("products.jsonl");
+    let text = std::fs::read_to_string(&products).unwrap();
+    let exact: Vec<&str> = text.lines().filter(|line| !line.contains(".jp")).collect();
+    std::fs::write(&products, exact.join("\n")).unwrap();
+    let two = |a: usize, b: usize| format!("{{\"source\": \"p{a}\", \"target\": \"p{b}\"}}\n");
+    let all: String = (100..149).map(|n| two(n, n + 1)).collect();
+    std::fs::write(case.at("pairs.jsonl"), all).unwrap();
+
+    let bundle = case.export("bundle", &[]);
+    let hub = case.relayout(&bundle, "hf", "hub", &[]);
+    let mut ours = program("mbsd");
+    ours.arg(command).arg("--bundle").arg(&bundle);
+    let mut theirs = Command::new(interpreter);
+    theirs.arg("-B").arg(hub.join("mbsd_hub.py")).arg("--model").arg(&hub);
+    for (process, output) in [(&mut ours, "ours.jsonl"), (&mut theirs, "theirs.jsonl")] {
+        process.arg("--input").arg(&products).arg("--output").arg(case.at(output));
+        if pairs {
+            process.arg("--pairs").arg(case.at("pairs.jsonl"));
+        }
+        succeed(process);
+    }
+    let (ours, theirs) = (rows(&case.at("ours.jsonl")), rows(&case.at("theirs.jsonl")));
+    assert_eq!(theirs.len(), if pairs { 49 } else { 50 });
+    for (a, b) in ours.iter().zip(&theirs) {
+        for &name in names {
+            assert_eq!(a[name], b[name], "{a} {b}");
+        }
+        let [x, y] = [a, b].map(|row| row["score"].as_f64().unwrap_or_else(|| panic!("{row} has no score")));
+        assert!((x - y).abs() <= 1e-4, "{a} {b}");
+    }
+}
+
+#[test]
+fn classes_and_pairs_in_plain_python_are_those_of_mbsd() {
+    let Some(interpreter) = python("classes_and_pairs_in_plain_python_are_those_of_mbsd") else { return };
+    same_answers(&interpreter, Head::Classification { classes: 3 }, "classify", &["id", "label"], false);
+    same_answers(&interpreter, Head::Alignment, "align", &["source", "target"], true);
+}

@@ -222,6 +222,7 @@ mod tests {
         let graph = sum_with_weight(3 << 30, || unreachable!("the weight is not needed for the size"));
         let error = write(&graph, &path, &WriteOptions::default()).unwrap_err();
         assert!(matches!(error, ExportError::TooLarge { bytes } if bytes > 3 << 30), "{error}");
+        assert!(error.to_string().contains("keep its weights beside it with --shared-weights"), "{error}");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
