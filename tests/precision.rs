@@ -62,7 +62,9 @@ fn half_precision_keeps_logits_and_decisions_on_both_engines() {
     for (case, outputs) in [("match", 1), ("classification", 7)] {
         let (model, _) = mbsd_net::load(reference::weights(case), &config, None, &Device::flex()).unwrap();
         let task = model.head().task();
-        for variant in Variant::ENCODERS {
+        // The image graph of a match is its full graph: the tag is text.
+        let encoders = Variant::ENCODERS.into_iter().filter(|v| task != Task::Match || *v != Variant::Image);
+        for variant in encoders {
             let single = mbsd::compile(&model, &config, variant).unwrap();
             let mut half = single.clone();
             mbsd::to_half(&mut half);
@@ -265,6 +267,6 @@ fn weights_outside_the_folder_are_refused() {
         };
         let why = causes(&refused);
         println!("{why}");
-        assert!(why.contains("outside") || why.contains("escape"), "{why}");
+        assert!(["inside the model directory", "outside", "escape"].iter().any(|word| why.contains(word)), "{why}");
     }
 }

@@ -42,7 +42,7 @@ pub fn write(graph: &Graph, path: impl AsRef<Path>, options: &WriteOptions) -> R
     write_with(graph, path.as_ref(), options, None)
 }
 
-/// As [`write`], with the weights in a file that lies in the same folder and that other graphs share. Small constants stay in
+/// As [`write()`], with the weights in a file that lies in the same folder and that other graphs share. Small constants stay in
 /// the graph, where engines look for them when they work out shapes. Returns the size of the graph's own file.
 ///
 /// # Errors
