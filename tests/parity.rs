@@ -28,10 +28,14 @@ fn export_case(case: &str, folder: &std::path::Path) -> (Mbsd, Config, Bundle) {
         config: Some(config_file),
         task: None,
         variants: Variant::ENCODERS.to_vec(),
+        precisions: vec![Precision::F32],
+        shared_weights: false,
         tokenizer: None,
         labels: None,
         engines: Vec::new(),
         engine_options: Default::default(),
+        layout: Default::default(),
+        tensorrt: false,
         out: out.clone(),
     })
     .unwrap();

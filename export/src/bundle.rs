@@ -9,10 +9,13 @@ use burn::module::Module;
 use burn::tensor::Device;
 use mbsd_net::{Head, Mbsd, WeightsReport};
 use mbsd_runtime::engine::{EngineKind, EngineOptions};
-use mbsd_spec::bundle::{Artifact, BundleWriter, DimSpec, Parity, Provenance, SCHEMA_VERSION, TensorSpec, names};
-use mbsd_spec::{Config, Manifest, Precision, Preprocessor, Task, Tokenizer, Variant};
+use mbsd_spec::bundle::{
+    Artifact, BundleWriter, DimSpec, Parity, Provenance, SCHEMA_VERSION, StagedFolder, TensorSpec, names,
+};
+use mbsd_spec::{Bundle, Config, Manifest, Precision, Preprocessor, Task, Tokenizer, Variant};
 
 use crate::graph::{Graph, ValueId};
+use crate::layout::{self, Layout, LayoutOptions};
 use crate::{mbsd, onnx};
 
 /// Probability from which a tag or pair counts as matching, where a checkpoint names no other.
@@ -29,6 +32,10 @@ pub struct ExportRequest {
     pub task: Option<Task>,
     /// The graphs wanted. Alignment always gets its pair head as well.
     pub variants: Vec<Variant>,
+    /// Each graph in each of these: single and half precision. 8-bit graphs are made of a bundle, by calibration.
+    pub precisions: Vec<Precision>,
+    /// Keep the weights of all graphs once, in `onnx/weights.bin`, instead of in every graph.
+    pub shared_weights: bool,
     /// A `vocab.txt` or `tokenizer.json`; by default `tokenizer.json` or `vocab.txt` beside the weights, and where
     /// there is none the bundle serves `run`, `bench` and `verify` only.
     pub tokenizer: Option<PathBuf>,
@@ -38,7 +45,11 @@ pub struct ExportRequest {
     pub engines: Vec<EngineKind>,
     /// Where the engines' libraries are.
     pub engine_options: EngineOptions,
-    /// The bundle to be: a new or empty folder.
+    /// How the folder is to lie on disk.
+    pub layout: Layout,
+    /// The Triton layout: let TensorRT run the graphs where there is a GPU.
+    pub tensorrt: bool,
+    /// The folder to be written: new or empty.
     pub out: PathBuf,
 }
 
@@ -53,14 +64,39 @@ pub struct ExportReport {
     pub unmeasured: BTreeMap<String, String>,
     /// Whether the bundle has a tokenizer.
     pub tokenizer: bool,
+    /// Size of the file of shared weights, where there is one.
+    pub shared_weights: Option<u64>,
 }
 
-/// Exports a checkpoint. The bundle appears at its place only when it is whole.
+/// Exports a checkpoint. The folder appears at its place only when it is whole.
 ///
 /// # Errors
 /// With what was being done and what to do about it: unreadable files, weights that do not fit the configuration, a
 /// tokenizer that does not fit the vocabulary, a destination that is taken, a graph that cannot be compiled.
 pub fn export(request: &ExportRequest) -> anyhow::Result<ExportReport> {
+    use anyhow::Context;
+    if request.layout == Layout::Bundle {
+        return export_bundle(request, &request.out);
+    }
+    anyhow::ensure!(
+        !request.shared_weights,
+        "--shared-weights belongs to the bundle layout: servers and the Hub take self-contained graphs only"
+    );
+    // A bundle first, beside the destination so that its graphs can be moved there.
+    drop(StagedFolder::create(&request.out)?);
+    let beside = request.out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let scratch = tempfile::Builder::new()
+        .prefix(".export-")
+        .tempdir_in(beside)
+        .with_context(|| format!("cannot write in {}", beside.display()))?;
+    let path = scratch.path().join("bundle");
+    let report = export_bundle(request, &path)?;
+    let options = LayoutOptions { tensorrt: request.tensorrt, take_graphs: true };
+    layout::write(&Bundle::open(&path)?, request.layout, options, &request.out)?;
+    Ok(report)
+}
+
+fn export_bundle(request: &ExportRequest, out: &Path) -> anyhow::Result<ExportReport> {
     use anyhow::Context;
     let folder = folder_of(&request.checkpoint);
     let config_path = request.config.clone().unwrap_or_else(|| folder.join(names::CONFIG));
@@ -73,7 +109,8 @@ pub fn export(request: &ExportRequest) -> anyhow::Result<ExportReport> {
                 .with_context(|| format!("tokenizer {}", path.display()))
         })
         .transpose()?;
-    let writer = BundleWriter::create(&request.out)?;
+    let precisions = precisions(&request.precisions)?;
+    let writer = BundleWriter::create(out)?;
     let device = Device::flex();
     let (model, weights) = mbsd_net::load(&request.checkpoint, &config, request.task, &device)?;
     let model = model.no_grad();
@@ -89,30 +126,42 @@ pub fn export(request: &ExportRequest) -> anyhow::Result<ExportReport> {
         files: BTreeMap::new(),
         provenance: provenance(&request.checkpoint, &folder, &model)?,
     };
-    let mut expected = Vec::new();
+    let mut shared =
+        request.shared_weights.then(|| onnx::SharedWeights::create(writer.path(names::WEIGHTS))).transpose()?;
+    let mut references = BTreeMap::new();
     for variant in variants(&request.variants, manifest.task) {
-        let graph =
+        let single =
             mbsd::compile(&model, &config, variant).with_context(|| format!("compiling the {variant} graph"))?;
-        let path = format!("{}/{variant}{}.onnx", names::GRAPHS, Precision::F32.file_suffix());
-        let options = onnx::WriteOptions { name: format!("mbsd_{}_{variant}", manifest.task), metadata: Vec::new() };
-        let bytes = onnx::write(&graph, writer.path(&path), &options)?;
-        manifest.artifacts.push(Artifact {
-            variant,
-            precision: Precision::F32,
-            path,
-            opset: onnx::OPSET,
-            bytes,
-            inputs: tensor_specs(&graph, &graph.inputs),
-            outputs: tensor_specs(&graph, &graph.outputs),
-            parity: BTreeMap::new(),
-        });
-        expected.push(parity::Expected::compute(&model, &config, variant)?);
+        for &precision in &precisions {
+            let graph = in_precision(&single, precision);
+            let path = format!("{}/{variant}{}.onnx", names::GRAPHS, precision.file_suffix());
+            let name = format!("mbsd_{}_{variant}", manifest.task);
+            let options = onnx::WriteOptions { name, metadata: Vec::new() };
+            let bytes = match &mut shared {
+                Some(shared) => onnx::write_shared(&graph, writer.path(&path), &options, shared)?,
+                None => onnx::write(&graph, writer.path(&path), &options)?,
+            };
+            manifest.artifacts.push(Artifact {
+                variant,
+                precision,
+                path,
+                opset: onnx::OPSET,
+                bytes,
+                inputs: tensor_specs(&graph, &graph.inputs),
+                outputs: tensor_specs(&graph, &graph.outputs),
+                parity: BTreeMap::new(),
+            });
+        }
+        let reference = parity::reference(&model, &config, variant)?;
+        reference.write(&writer.path(&names::reference(variant)))?;
+        references.insert(variant, reference);
     }
+    let shared_weights = shared.map(onnx::SharedWeights::finish).transpose()?;
     // The engines hold the weights themselves: with the module gone first, an export never holds them three times.
     drop(model);
     let mut unmeasured = BTreeMap::new();
     for &kind in &request.engines {
-        let measured = parity::measure(kind, &request.engine_options, &writer, &manifest.artifacts, &expected)?;
+        let measured = parity::measure(kind, &request.engine_options, &writer, &manifest.artifacts, &references)?;
         match measured {
             Ok(all) => {
                 for (artifact, measured) in manifest.artifacts.iter_mut().zip(all) {
@@ -133,7 +182,26 @@ pub fn export(request: &ExportRequest) -> anyhow::Result<ExportReport> {
         writer.write(names::TOKENIZER, tokenizer.to_json())?;
     }
     let manifest = writer.finish(manifest)?;
-    Ok(ExportReport { manifest, weights, unmeasured, tokenizer: tokenizer.is_some() })
+    Ok(ExportReport { manifest, weights, unmeasured, tokenizer: tokenizer.is_some(), shared_weights })
+}
+
+/// The precisions asked for, each once.
+fn precisions(asked: &[Precision]) -> anyhow::Result<Vec<Precision>> {
+    if let Some(other) = asked.iter().find(|precision| !matches!(precision, Precision::F32 | Precision::F16)) {
+        anyhow::bail!("an export writes f32 and f16; `mbsd calibrate` makes {other} graphs of an f32 bundle");
+    }
+    anyhow::ensure!(!asked.is_empty(), "no precision was asked for: give f32, f16 or both");
+    let both = [Precision::F32, Precision::F16];
+    Ok(both.into_iter().filter(|precision| asked.contains(precision)).collect())
+}
+
+/// The graph in another precision.
+fn in_precision(graph: &Graph, precision: Precision) -> Graph {
+    let mut graph = graph.clone();
+    if precision == Precision::F16 {
+        mbsd::to_half(&mut graph);
+    }
+    graph
 }
 
 /// The folder that a checkpoint's companions lie in.

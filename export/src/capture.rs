@@ -352,6 +352,7 @@ pub(crate) fn trace<M: Module>(
 pub(crate) fn bytes_of(data: &TensorData, dtype: DType) -> Vec<u8> {
     match dtype {
         DType::F32 => data.iter::<f32>().flat_map(f32::to_le_bytes).collect(),
+        DType::F16 => data.iter::<f32>().flat_map(|x| half::f16::from_f32(x).to_le_bytes()).collect(),
         DType::I64 => data.iter::<i64>().flat_map(i64::to_le_bytes).collect(),
         DType::Bool => data.iter::<bool>().map(u8::from).collect(),
     }

@@ -51,7 +51,8 @@ pub enum ExportError {
     },
     /// A single file cannot hold the graph.
     #[error(
-        "the graph takes {bytes} bytes, over the 2 GB that one ONNX file can hold; export a smaller precision or a smaller model"
+        "the graph takes {bytes} bytes, over the 2 GB that one ONNX file can hold; keep its weights beside it with \
+         --shared-weights, or export a smaller precision"
     )]
     TooLarge {
         /// Size of the file.

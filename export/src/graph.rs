@@ -18,6 +18,8 @@ pub struct ValueId(pub(crate) usize);
 pub enum DType {
     /// IEEE single precision.
     F32,
+    /// IEEE half precision. [`crate::passes::to_half`] makes it; a capture has none.
+    F16,
     /// 64-bit signed integers.
     I64,
     /// Truth values.
@@ -29,6 +31,7 @@ impl DType {
     pub fn size(self) -> usize {
         match self {
             Self::F32 => 4,
+            Self::F16 => 2,
             Self::I64 => 8,
             Self::Bool => 1,
         }
@@ -38,6 +41,7 @@ impl DType {
     pub fn name(self) -> &'static str {
         match self {
             Self::F32 => "float32",
+            Self::F16 => "float16",
             Self::I64 => "int64",
             Self::Bool => "bool",
         }

@@ -2,7 +2,8 @@
 //!
 //! [`Compiler`] records a module's forward at several sizes, solves every extent as a polynomial over the named sizes,
 //! rewrites the graph into the form that inference engines run best, and writes it as ONNX. It works for any module
-//! within the supported operations. [`bundle`] puts the graphs of an MBSD checkpoint into a bundle.
+//! within the supported operations. [`bundle`] puts the graphs of an MBSD checkpoint into a bundle, [`layout`] puts a
+//! bundle into the form that other servers take.
 //!
 //! ```no_run
 //! # use burn::nn::{Linear, LinearConfig};
@@ -22,6 +23,7 @@ mod capture;
 pub mod dims;
 mod error;
 pub mod graph;
+pub mod layout;
 mod lower;
 pub mod mbsd;
 pub mod onnx;

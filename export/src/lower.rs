@@ -117,6 +117,7 @@ impl Lowering<'_> {
         let dtype = self.graph.value(like).dtype;
         let bytes = match dtype {
             DType::F32 => (value as f32).to_le_bytes().to_vec(),
+            DType::F16 => half::f16::from_f64(value).to_le_bytes().to_vec(),
             DType::I64 => (value as i64).to_le_bytes().to_vec(),
             DType::Bool => vec![u8::from(value != 0.0)],
         };

@@ -1,12 +1,14 @@
-//! Writes a [`Graph`](crate::graph::Graph) as ONNX: opset 17, IR version 8, one self-contained file, the same bytes for
-//! the same graph.
+//! Writes a [`Graph`](crate::graph::Graph) as ONNX: opset 17, IR version 8, the same bytes for the same graph. A file is
+//! self-contained, or has its weights in another one beside it that graphs share.
 
 mod emit;
 mod proto;
 mod shape;
+mod shared;
 mod write;
 
-pub use write::{WriteOptions, write};
+pub use shared::SharedWeights;
+pub use write::{WriteOptions, write, write_shared};
 
 /// Version of the default operator set: the first with `LayerNormalization`.
 pub const OPSET: u32 = 17;

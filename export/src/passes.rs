@@ -2,6 +2,7 @@
 
 mod dead;
 mod fold;
+mod half;
 mod linear;
 mod names;
 mod share;
@@ -9,6 +10,7 @@ mod simplify;
 
 pub use dead::{compact, remove_dead};
 pub use fold::{fold_reshapes, fold_slices};
+pub use half::to_half;
 pub use linear::restore_linear;
 pub use names::name_nodes;
 pub use share::{share_nodes, share_weights};

@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use clap::{Parser, Subcommand};
 
 pub(crate) use common::{BundleArgs, EngineArgs, InputArgs, OutputArgs, ShardedOutputArgs};
-pub(crate) use look::{InspectArgs, RunArgs};
+pub(crate) use look::{InspectArgs, RunArgs, VerifyArgs};
 pub(crate) use products::{AlignArgs, ClassifyArgs, EmbedArgs, EvalArgs, TagArgs};
 
 /// Tags, classifies and compares products with an exported MBSD model
@@ -42,6 +42,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Show what is in a bundle and what can run it here
     Inspect(InspectArgs),
+    /// Check a bundle's digests, and measure again how far its graphs are from the trained model
+    Verify(VerifyArgs),
     /// Train a model (hands over to `mbsd-train`)
     #[command(disable_help_flag = true)]
     Train(HandOverArgs),
@@ -76,7 +78,7 @@ mod tests {
     fn help() {
         let mut cli = Cli::command().term_width(100);
         let mut text = cli.render_long_help().to_string();
-        for name in ["tag", "classify", "align", "embed", "eval", "run", "inspect"] {
+        for name in ["tag", "classify", "align", "embed", "eval", "run", "inspect", "verify"] {
             let command = cli.find_subcommand_mut(name).unwrap();
             let usage = format!("mbsd {name}");
             let mut command = command.clone().bin_name(usage).term_width(100);

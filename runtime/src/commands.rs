@@ -9,6 +9,7 @@ pub(crate) mod hand_over;
 pub(crate) mod inspect;
 pub(crate) mod run;
 pub(crate) mod tag;
+pub(crate) mod verify;
 
 use std::process::ExitCode;
 
@@ -24,6 +25,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Eval(args) => eval::run(args)?,
         Command::Run(args) => run::run(args)?,
         Command::Inspect(args) => inspect::run(args)?,
+        Command::Verify(args) => return verify::run(args),
         Command::Train(args) => return hand_over::run("train", "mbsd-train", args),
         Command::Export(args) => return hand_over::run("export", "mbsd-export", args),
         Command::Calibrate(args) => return hand_over::run("calibrate", "mbsd-calib", args),

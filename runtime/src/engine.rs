@@ -24,7 +24,7 @@ use mbsd_spec::NamedTensors;
 use mbsd_spec::bundle::TensorSpec;
 
 pub use check::shape_text;
-pub use error::EngineError;
+pub use error::{EngineError, causes};
 pub use library::{Origin, RuntimeLibrary};
 pub use options::{ArenaExtend, CpuNodes, CudaOptions, EngineOptions, SessionOptions, TensorrtOptions};
 pub use profiles::{Extent, ProfileError, ShapeProfiles, SymbolExtents, TokenBuckets};

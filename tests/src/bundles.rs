@@ -10,6 +10,10 @@ use mbsd_runtime::tensors;
 use mbsd_spec::{Config, Task, Tensor, Tokenizer};
 
 use crate::binaries::{program, succeed};
+use crate::models::noise;
+
+/// Standard deviation of the paper's initial weights.
+const INITIAL_DEVIATION: f32 = 0.02;
 
 /// Classes of the classification bundle.
 const CLASSES: usize = 3;
@@ -48,7 +52,7 @@ pub struct SmallBundle {
 }
 
 impl SmallBundle {
-    /// A bundle for a task with its tokenizer, exported with `mbsd-export` once a process. Its weights are random.
+    /// A bundle for a task with its tokenizer, exported with `mbsd-export` once a process.
     ///
     /// # Panics
     /// If it cannot be made.
@@ -68,13 +72,7 @@ impl SmallBundle {
     fn export(head: Head) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let at = |name: &str| folder.path().join(name);
-        let config = small_config();
-        let tokenizer = Tokenizer::from_vocab(vocabulary(), true).expect("a vocabulary without repetitions");
-        let weights = at("model.safetensors");
-        mbsd_net::save(&Mbsd::init(&config, head, &Device::flex()), &weights).expect("weights");
-        spread(&weights);
-        fs::write(at("config.json"), config.to_json()).expect("a configuration");
-        fs::write(at("tokenizer.json"), tokenizer.to_json()).expect("a tokenizer");
+        checkpoint(head, 10.0, folder.path());
         succeed(
             program("mbsd-export")
                 .args(["--engines", "tract", "--checkpoint"])
@@ -100,14 +98,31 @@ impl SmallBundle {
     }
 }
 
-/// Widens initial weights, under which all products score nearly the same, so that a mix-up of rows shows.
-fn spread(weights: &Path) {
+/// Writes a checkpoint of the small architecture and its tokenizer into a folder. Its weights are the same each time, and `wider`
+/// times as far apart as the paper's initial ones, under which all products score nearly the same.
+///
+/// # Panics
+/// If it cannot be written.
+pub fn checkpoint(head: Head, wider: f32, folder: &Path) {
+    let config = small_config();
+    let tokenizer = Tokenizer::from_vocab(vocabulary(), true).expect("a vocabulary without repetitions");
+    let weights = folder.join("model.safetensors");
+    mbsd_net::save(&Mbsd::init(&config, head, &Device::flex()), &weights).expect("weights");
+    redraw(&weights, wider);
+    fs::write(folder.join("config.json"), config.to_json()).expect("a configuration");
+    fs::write(folder.join("tokenizer.json"), tokenizer.to_json()).expect("a tokenizer");
+}
+
+/// Replaces tables, maps and kernels by reproducible noise, so that a mix-up of rows shows, and shows each time.
+fn redraw(weights: &Path, wider: f32) {
     let mut tensors = tensors::read(weights).expect("weights just written");
-    for tensor in tensors.values_mut() {
+    for (seed, tensor) in (1..).zip(tensors.values_mut()) {
         if let Tensor::F32 { shape, data } = tensor
             && shape.len() > 1
         {
-            data.iter_mut().for_each(|value| *value *= 10.0);
+            // Noise in [-1, 1) has a standard deviation of 1 / sqrt(3).
+            let scale = INITIAL_DEVIATION * wider * 3f32.sqrt();
+            *data = noise(data.len(), seed).into_iter().map(|value| value * scale).collect();
         }
     }
     tensors::write(weights, &tensors).expect("weights");

@@ -12,6 +12,8 @@ pub mod tolerance {
     pub const REFERENCE: f32 = 1e-5;
     /// An engine against Burn or the reference: other kernels for erf, exp and tanh, other blocking.
     pub const ENGINE: f32 = 1e-4;
+    /// Half precision against single precision: 11 bits of mantissa between the layers.
+    pub const HALF: f32 = 1e-2;
     /// A row against itself among other rows or with more padding: the same kernels, other blocking.
     pub const BATCH_MATES: f32 = 1e-5;
 }

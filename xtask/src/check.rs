@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::demo::{self, DemoArgs};
 use crate::onnxruntime;
+use crate::python;
 use crate::workspace::{Workspace, execute, output, time};
 
 /// Runs every check and stops at the first that fails.
@@ -39,6 +40,19 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     })?;
     if !library {
         skipped.push("tests through ONNX Runtime: there is no library");
+    }
+    let python = step("Python packages", || match python::ensure(workspace) {
+        Ok(interpreter) => {
+            println!("{}", workspace.shown(&interpreter));
+            Ok(true)
+        }
+        Err(error) => {
+            println!("{error:#}");
+            Ok(false)
+        }
+    })?;
+    if !python {
+        skipped.push("the clients in Python and the Hub and Triton layouts through them: there are no packages");
     }
     if std::env::var_os("MBSD_DATA").is_none() {
         skipped.push("tests over real data: MBSD_DATA does not name the data folder");

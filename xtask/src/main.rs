@@ -1,9 +1,10 @@
-//! The project's own commands: `cargo xtask demo`, `cargo xtask test` and `cargo xtask onnxruntime`.
+//! The project's own commands: `cargo xtask demo`, `test`, `onnxruntime` and `python`.
 
 mod catalogue;
 mod check;
 mod demo;
 mod onnxruntime;
+mod python;
 mod report;
 mod workspace;
 
@@ -29,6 +30,8 @@ enum Command {
     Test,
     /// Fetch the ONNX Runtime library into target/onnxruntime (the other commands do so too)
     Onnxruntime,
+    /// Make a virtual environment in target/python with what tests/python needs (`test` does so too)
+    Python,
 }
 
 fn main() -> ExitCode {
@@ -48,6 +51,10 @@ fn run(command: Command) -> Result<()> {
         Command::Test => check::run(&workspace),
         Command::Onnxruntime => {
             println!("ONNX Runtime {}", onnxruntime::ensure(&workspace)?.describe(&workspace));
+            Ok(())
+        }
+        Command::Python => {
+            println!("{}", workspace.shown(&python::ensure(&workspace)?));
             Ok(())
         }
     }

@@ -1,8 +1,11 @@
 //! Agreement of exported graphs with Burn, measured on made-up rows at the time of export.
 
+use std::collections::BTreeMap;
+
 use burn::tensor::{Device, Int, Tensor as BurnTensor, TensorData};
 use mbsd_net::{Head, ImageInput, Mbsd, TextInput};
 use mbsd_runtime::engine::{self, EngineKind, EngineOptions, SessionOptions};
+use mbsd_runtime::parity::Reference;
 use mbsd_spec::bundle::{Artifact, BundleWriter, Measured};
 use mbsd_spec::{Config, NamedTensors, Task, Tensor, Variant};
 
@@ -16,67 +19,59 @@ const ROWS: usize = 3;
 const TOKENS: usize = 12;
 
 /// A batch with rows of different length, and what Burn computes from it.
-pub(super) struct Expected {
-    inputs: NamedTensors,
-    outputs: NamedTensors,
-}
-
-impl Expected {
-    pub(super) fn compute(model: &Mbsd, config: &Config, variant: Variant) -> anyhow::Result<Self> {
-        let device = Device::flex();
-        let hidden = config.hidden_size;
-        if variant == Variant::Pair {
-            let [source, target] = [11, 13].map(|seed| noise(ROWS * hidden, seed));
-            let tensor =
-                |data: &[f32]| BurnTensor::<2>::from_data(TensorData::new(data.to_vec(), [ROWS, hidden]), &device);
-            let logits = model.pair_logits(tensor(&source), tensor(&target));
-            return Ok(Self {
-                inputs: named([
-                    ("source", Tensor::f32([ROWS, hidden], source)?),
-                    ("target", Tensor::f32([ROWS, hidden], target)?),
-                ]),
-                outputs: named([("logits", plain(logits)?)]),
-            });
-        }
-        let text = variant != Variant::Image || model.head().task() == Task::Match;
-        let image = variant != Variant::Text;
-        let mut inputs = NamedTensors::new();
-        let tokens = TOKENS.min(config.max_position_embeddings);
-        if text {
-            inputs.extend(text_rows(config.vocab_size, tokens)?);
-        }
-        if image {
-            let side = config.image_size;
-            let shape = [ROWS, config.num_channels, side, side];
-            inputs.insert("pixel_values".to_owned(), Tensor::f32(shape, noise(shape.iter().product(), 7))?);
-        }
-        let ints = |name: &str| {
-            let data = inputs[name].as_i64().unwrap_or_default().to_vec();
-            BurnTensor::<2, Int>::from_data(TensorData::new(data, [ROWS, tokens]), &device)
-        };
-        let text = text.then(|| TextInput {
-            input_ids: ints("input_ids"),
-            attention_mask: Some(ints("attention_mask")),
-            token_type_ids: Some(ints("token_type_ids")),
+pub(super) fn reference(model: &Mbsd, config: &Config, variant: Variant) -> anyhow::Result<Reference> {
+    let device = Device::flex();
+    let hidden = config.hidden_size;
+    if variant == Variant::Pair {
+        let [source, target] = [11, 13].map(|seed| noise(ROWS * hidden, seed));
+        let tensor = |data: &[f32]| BurnTensor::<2>::from_data(TensorData::new(data.to_vec(), [ROWS, hidden]), &device);
+        let logits = model.pair_logits(tensor(&source), tensor(&target));
+        return Ok(Reference {
+            inputs: named([
+                ("source", Tensor::f32([ROWS, hidden], source)?),
+                ("target", Tensor::f32([ROWS, hidden], target)?),
+            ]),
+            outputs: named([("logits", plain(logits)?)]),
         });
-        let image = image.then(|| {
-            let pixels = &inputs["pixel_values"];
-            let data = TensorData::new(pixels.as_f32().unwrap_or_default().to_vec(), pixels.shape().to_vec());
-            ImageInput { pixel_values: BurnTensor::from_data(data, &device), present: None }
-        });
-        let pooled = model.pooled(text, image);
-        let mut outputs = named([("pooled", plain(pooled.clone())?)]);
-        match model.head() {
-            Head::Match => {
-                outputs.insert("logits".to_owned(), plain(model.match_logits(pooled))?);
-            }
-            Head::Classification { .. } => {
-                outputs.insert("logits".to_owned(), plain(model.head_outputs(pooled))?);
-            }
-            Head::Alignment => {}
-        }
-        Ok(Self { inputs, outputs })
     }
+    let text = variant != Variant::Image || model.head().task() == Task::Match;
+    let image = variant != Variant::Text;
+    let mut inputs = NamedTensors::new();
+    let tokens = TOKENS.min(config.max_position_embeddings);
+    if text {
+        inputs.extend(text_rows(config.vocab_size, tokens)?);
+    }
+    if image {
+        let side = config.image_size;
+        let shape = [ROWS, config.num_channels, side, side];
+        inputs.insert("pixel_values".to_owned(), Tensor::f32(shape, noise(shape.iter().product(), 7))?);
+    }
+    let ints = |name: &str| {
+        let data = inputs[name].as_i64().unwrap_or_default().to_vec();
+        BurnTensor::<2, Int>::from_data(TensorData::new(data, [ROWS, tokens]), &device)
+    };
+    let text = text.then(|| TextInput {
+        input_ids: ints("input_ids"),
+        attention_mask: Some(ints("attention_mask")),
+        token_type_ids: Some(ints("token_type_ids")),
+    });
+    let image = image.then(|| {
+        let pixels = &inputs["pixel_values"];
+        let data = TensorData::new(pixels.as_f32().unwrap_or_default().to_vec(), pixels.shape().to_vec());
+        ImageInput { pixel_values: BurnTensor::from_data(data, &device), present: None }
+    });
+    let pooled = model.pooled(text, image);
+    let mut outputs = named([("pooled", plain(pooled.clone())?)]);
+    match model.head() {
+        Head::Match => {
+            outputs.insert("logits".to_owned(), plain(model.match_logits(pooled))?);
+        }
+        Head::Classification { .. } => {
+            outputs.insert("logits".to_owned(), plain(model.head_outputs(pooled))?);
+        }
+        Head::Alignment => {}
+    }
+    Ok(Reference { inputs, outputs })
 }
 
 /// Runs every artifact through an engine. The inner error says why the engine cannot be had.
@@ -85,7 +80,7 @@ pub(super) fn measure(
     options: &EngineOptions,
     writer: &BundleWriter,
     artifacts: &[Artifact],
-    expected: &[Expected],
+    references: &BTreeMap<Variant, Reference>,
 ) -> anyhow::Result<Result<Vec<Measured>, String>> {
     use anyhow::Context;
     let engine = match engine::open(kind, options) {
@@ -93,36 +88,13 @@ pub(super) fn measure(
         Err(error) => return Ok(Err(format!("{:#}", anyhow::Error::from(error)))),
     };
     let mut all = Vec::new();
-    for (artifact, expected) in artifacts.iter().zip(expected) {
-        let run = || -> anyhow::Result<Measured> {
-            let mut session = engine.load(&writer.path(&artifact.path), &SessionOptions::default())?;
-            let outputs = session.run(&expected.inputs)?;
-            compare(&expected.outputs, &outputs, engine.version())
-        };
-        all.push(run().with_context(|| format!("measuring the {} graph with {kind}", artifact.variant))?);
+    for artifact in artifacts {
+        let Artifact { variant, precision, .. } = artifact;
+        let path = writer.path(&artifact.path);
+        let measured = references[variant].measure(engine.as_ref(), &path, &SessionOptions::default());
+        all.push(measured.with_context(|| format!("measuring the {precision} {variant} graph with {kind}"))?);
     }
     Ok(Ok(all))
-}
-
-fn compare(expected: &NamedTensors, found: &NamedTensors, engine_version: String) -> anyhow::Result<Measured> {
-    let (mut max, mut sum, mut count) = (0f64, 0f64, 0usize);
-    for (name, expected) in expected {
-        let found = found.get(name).ok_or_else(|| anyhow::anyhow!("the graph gives no `{name}`"))?;
-        anyhow::ensure!(
-            found.shape() == expected.shape(),
-            "`{name}` has shape {:?}, Burn's has {:?}",
-            found.shape(),
-            expected.shape()
-        );
-        for (a, b) in expected.as_f32().unwrap_or_default().iter().zip(found.as_f32().unwrap_or_default()) {
-            let difference = f64::from((a - b).abs());
-            anyhow::ensure!(difference.is_finite(), "`{name}` holds a value that is no number");
-            max = max.max(difference);
-            sum += difference;
-            count += 1;
-        }
-    }
-    Ok(Measured { max_abs_diff: max, mean_abs_diff: sum / count.max(1) as f64, rows: ROWS, engine_version })
 }
 
 /// Rows of `tokens`, `tokens / 2` and 1 tokens, the second half of each as second segment.

@@ -115,8 +115,15 @@ impl<'a> Emitter<'a> {
         self.constant(format!("ints.{}", text.join("_")), DType::I64, vec![values.len()], bytes)
     }
 
-    fn float(&mut self, value: f64) -> String {
-        self.constant(format!("float.{value}"), DType::F32, Vec::new(), (value as f32).to_le_bytes().to_vec())
+    /// A constant of a float type, in single precision for any other.
+    fn float(&mut self, value: f64, dtype: DType) -> String {
+        match dtype {
+            DType::F16 => {
+                let bytes = half::f16::from_f64(value).to_le_bytes().to_vec();
+                self.constant(format!("half.{value}"), DType::F16, Vec::new(), bytes)
+            }
+            _ => self.constant(format!("float.{value}"), DType::F32, Vec::new(), (value as f32).to_le_bytes().to_vec()),
+        }
     }
 
     fn node(&mut self, node: &Node) {
@@ -129,7 +136,7 @@ impl<'a> Emitter<'a> {
             Op::MatMul => simple(self, "MatMul", vec![]),
             Op::Unary(op) => simple(self, unary_name(*op), vec![]),
             Op::Binary(op) => simple(self, binary_name(*op), vec![]),
-            Op::Gelu => self.gelu(&node.name, &inputs[0], output),
+            Op::Gelu => self.gelu(&node.name, &inputs[0], output, self.graph.value(node.output).dtype),
             Op::LeakyRelu { alpha } => simple(self, "LeakyRelu", vec![float_attribute("alpha", *alpha)]),
             Op::Cast => {
                 let to = onnx_type(self.graph.value(node.output).dtype);
@@ -204,10 +211,11 @@ impl<'a> Emitter<'a> {
                 let shape = self.sizes(&node.name, shape);
                 let raw_data = match dtype {
                     DType::F32 => (*value as f32).to_le_bytes().to_vec(),
+                    DType::F16 => half::f16::from_f64(*value).to_le_bytes().to_vec(),
                     DType::I64 => (*value as i64).to_le_bytes().to_vec(),
                     DType::Bool => vec![u8::from(*value != 0.0)],
                 };
-                let value = TensorProto { dims: vec![1], data_type: onnx_type(dtype), name: String::new(), raw_data };
+                let value = TensorProto { dims: vec![1], data_type: onnx_type(dtype), raw_data, ..Default::default() };
                 let attribute = AttributeProto {
                     name: "value".to_owned(),
                     t: Some(value),
@@ -224,8 +232,8 @@ impl<'a> Emitter<'a> {
     }
 
     /// The decomposition that ONNX Runtime fuses to `Gelu` and tract recognises.
-    fn gelu(&mut self, name: &str, x: &str, output: String) {
-        let (sqrt_2, one, half) = (self.float(SQRT_2), self.float(1.0), self.float(0.5));
+    fn gelu(&mut self, name: &str, x: &str, output: String, dtype: DType) {
+        let [sqrt_2, one, half] = [SQRT_2, 1.0, 0.5].map(|value| self.float(value, dtype));
         let part = |label: &str| format!("{name}.{label}");
         let scaled = self.push("Div", &part("div"), vec![x.to_owned(), sqrt_2], part("div"), vec![]);
         let erf = self.push("Erf", &part("erf"), vec![scaled], part("erf"), vec![]);
@@ -279,6 +287,7 @@ fn binary_name(op: Binary) -> &'static str {
 pub(super) fn onnx_type(dtype: DType) -> i32 {
     match dtype {
         DType::F32 => data_type::FLOAT,
+        DType::F16 => data_type::FLOAT16,
         DType::I64 => data_type::INT64,
         DType::Bool => data_type::BOOL,
     }

@@ -5,7 +5,11 @@ pub(super) mod data_type {
     pub(crate) const FLOAT: i32 = 1;
     pub(crate) const INT64: i32 = 7;
     pub(crate) const BOOL: i32 = 9;
+    pub(crate) const FLOAT16: i32 = 10;
 }
+
+/// `TensorProto.DataLocation.EXTERNAL`: the elements lie in another file.
+pub(super) const EXTERNAL: i32 = 1;
 
 /// Values of `AttributeProto.AttributeType`.
 pub(super) mod attribute_type {
@@ -101,6 +105,10 @@ pub(super) struct TensorProto {
     pub(super) name: String,
     #[prost(bytes = "vec", tag = "9")]
     pub(super) raw_data: Vec<u8>,
+    #[prost(message, repeated, tag = "13")]
+    pub(super) external_data: Vec<StringStringEntryProto>,
+    #[prost(int32, optional, tag = "14")]
+    pub(super) data_location: Option<i32>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

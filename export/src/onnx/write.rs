@@ -10,6 +10,7 @@ use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 
 use super::emit::{emit, onnx_type};
 use super::proto::{ModelProto, OperatorSetIdProto, StringStringEntryProto, TensorProto};
+use super::shared::SharedWeights;
 use super::{IR_VERSION, OPSET};
 use crate::error::ExportError;
 use crate::graph::{Graph, Weight};
@@ -33,22 +34,79 @@ pub struct WriteOptions {
     pub metadata: Vec<(String, String)>,
 }
 
-/// Writes a graph as one self-contained ONNX file, which appears under its name only when it is whole.
+/// Writes a graph as one self-contained ONNX file, which appears under its name only when it is whole. Returns its size.
 ///
 /// # Errors
 /// [`ExportError::TooLarge`] for a graph over 2 GB, before anything is written; [`ExportError::Write`].
 pub fn write(graph: &Graph, path: impl AsRef<Path>, options: &WriteOptions) -> Result<u64, ExportError> {
-    let path = path.as_ref();
+    write_with(graph, path.as_ref(), options, None)
+}
+
+/// As [`write()`], with the weights in a file that lies in the same folder and that other graphs share. Small constants stay in
+/// the graph, where engines look for them when they work out shapes. Returns the size of the graph's own file.
+///
+/// # Errors
+/// [`ExportError::Write`].
+pub fn write_shared(
+    graph: &Graph,
+    path: impl AsRef<Path>,
+    options: &WriteOptions,
+    weights: &mut SharedWeights,
+) -> Result<u64, ExportError> {
+    write_with(graph, path.as_ref(), options, Some(weights))
+}
+
+/// A constant as the file has it.
+struct Initializer {
+    /// Everything of the tensor but elements that lie in the file itself.
+    header: Vec<u8>,
+    /// Where its elements lie in the file itself.
+    inside: Option<Weight>,
+}
+
+impl Initializer {
+    fn new(weight: Weight, shared: Option<&mut SharedWeights>) -> Result<Self, ExportError> {
+        let mut tensor = TensorProto {
+            dims: weight.shape.iter().map(|&d| d as i64).collect(),
+            data_type: onnx_type(weight.dtype),
+            name: weight.name.clone(),
+            ..Default::default()
+        };
+        let inside = match shared {
+            Some(shared) if SharedWeights::takes(&weight) => {
+                shared.place(&weight, &mut tensor)?;
+                None
+            }
+            _ => Some(weight),
+        };
+        Ok(Self { header: tensor.encode_to_vec(), inside })
+    }
+
+    /// Bytes of the tensor's message.
+    fn len(&self) -> u64 {
+        let raw = self.inside.as_ref().map_or(0, |weight| {
+            let raw = weight.byte_len() as u64;
+            key_len(field::TENSOR_RAW_DATA) + encoded_len_varint(raw) as u64 + raw
+        });
+        self.header.len() as u64 + raw
+    }
+}
+
+fn write_with(
+    graph: &Graph,
+    path: &Path,
+    options: &WriteOptions,
+    mut shared: Option<&mut SharedWeights>,
+) -> Result<u64, ExportError> {
     let emitted = emit(graph, &options.name);
-    let headers: Vec<Vec<u8>> = emitted.initializers.iter().map(header).collect();
-    let initializer_len: u64 = emitted
+    let initializers = emitted
         .initializers
+        .into_iter()
+        .map(|weight| Initializer::new(weight, shared.as_deref_mut()))
+        .collect::<Result<Vec<_>, _>>()?;
+    let initializer_len: u64 = initializers
         .iter()
-        .zip(&headers)
-        .map(|(weight, header)| {
-            let inside = tensor_len(weight, header);
-            key_len(field::GRAPH_INITIALIZER) + encoded_len_varint(inside) as u64 + inside
-        })
+        .map(|one| key_len(field::GRAPH_INITIALIZER) + encoded_len_varint(one.len()) as u64 + one.len())
         .sum();
     let body = emitted.graph.encode_to_vec();
     let graph_len = body.len() as u64 + initializer_len;
@@ -70,8 +128,8 @@ pub fn write(graph: &Graph, path: impl AsRef<Path>, options: &WriteOptions) -> R
         return Err(ExportError::TooLarge { bytes });
     }
     let temporary = PathBuf::from(format!("{}.tmp", path.display()));
-    let result = stream(&temporary, &model, graph_len, &body, &emitted.initializers, &headers)
-        .and_then(|()| std::fs::rename(&temporary, path));
+    let result =
+        stream(&temporary, &model, graph_len, &body, &initializers).and_then(|()| std::fs::rename(&temporary, path));
     if let Err(source) = result {
         let _ = std::fs::remove_file(&temporary);
         return Err(ExportError::Write { path: path.display().to_string(), source });
@@ -79,45 +137,29 @@ pub fn write(graph: &Graph, path: impl AsRef<Path>, options: &WriteOptions) -> R
     Ok(bytes)
 }
 
-fn stream(
-    path: &Path,
-    model: &[u8],
-    graph_len: u64,
-    body: &[u8],
-    initializers: &[Weight],
-    headers: &[Vec<u8>],
-) -> io::Result<()> {
+fn stream(path: &Path, model: &[u8], graph_len: u64, body: &[u8], initializers: &[Initializer]) -> io::Result<()> {
     let mut file = BufWriter::new(File::create(path)?);
     file.write_all(model)?;
     file.write_all(&prefix(field::MODEL_GRAPH, graph_len))?;
     file.write_all(body)?;
-    for (weight, header) in initializers.iter().zip(headers) {
-        file.write_all(&prefix(field::GRAPH_INITIALIZER, tensor_len(weight, header)))?;
-        file.write_all(header)?;
+    for one in initializers {
+        file.write_all(&prefix(field::GRAPH_INITIALIZER, one.len()))?;
+        file.write_all(&one.header)?;
+        let Some(weight) = &one.inside else { continue };
         file.write_all(&prefix(field::TENSOR_RAW_DATA, weight.byte_len() as u64))?;
-        let bytes = weight.bytes();
-        if bytes.len() != weight.byte_len() {
-            return Err(io::Error::other(format!("weight `{}` changed its size while it was written", weight.name)));
-        }
-        file.write_all(&bytes)?;
+        file.write_all(&elements(weight)?)?;
     }
     file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
 }
 
-/// Everything of a tensor but its elements.
-fn header(weight: &Weight) -> Vec<u8> {
-    TensorProto {
-        dims: weight.shape.iter().map(|&d| d as i64).collect(),
-        data_type: onnx_type(weight.dtype),
-        name: weight.name.clone(),
-        raw_data: Vec::new(),
+/// The elements of a weight, as many as its shape says.
+pub(super) fn elements(weight: &Weight) -> io::Result<Vec<u8>> {
+    let bytes = weight.bytes();
+    if bytes.len() == weight.byte_len() {
+        Ok(bytes)
+    } else {
+        Err(io::Error::other(format!("weight `{}` changed its size while it was written", weight.name)))
     }
-    .encode_to_vec()
-}
-
-fn tensor_len(weight: &Weight, header: &[u8]) -> u64 {
-    let raw = weight.byte_len() as u64;
-    header.len() as u64 + key_len(field::TENSOR_RAW_DATA) + encoded_len_varint(raw) as u64 + raw
 }
 
 fn key_len(field: u32) -> u64 {
@@ -180,6 +222,7 @@ mod tests {
         let graph = sum_with_weight(3 << 30, || unreachable!("the weight is not needed for the size"));
         let error = write(&graph, &path, &WriteOptions::default()).unwrap_err();
         assert!(matches!(error, ExportError::TooLarge { bytes } if bytes > 3 << 30), "{error}");
+        assert!(error.to_string().contains("keep its weights beside it with --shared-weights"), "{error}");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 

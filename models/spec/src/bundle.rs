@@ -7,7 +7,7 @@ mod write;
 
 pub use manifest::{Artifact, DimSpec, Manifest, Measured, Parity, Provenance, SCHEMA_VERSION, TensorSpec};
 pub use read::{Bundle, BundleError};
-pub use write::{BundleWriter, sha256, sha256_file};
+pub use write::{BundleWriter, StagedFolder, sha256, sha256_file};
 
 /// File names with a fixed meaning inside a bundle.
 pub mod names {
@@ -21,4 +21,14 @@ pub mod names {
     pub const PREPROCESSOR: &str = "preprocessor_config.json";
     /// The folder of graphs.
     pub const GRAPHS: &str = "onnx";
+    /// The weights of all graphs, in a bundle whose graphs share them.
+    pub const WEIGHTS: &str = "onnx/weights.bin";
+    /// The folder of reference rows: for each variant what goes in, and what the trained model gives. Absent from bundles of
+    /// earlier builds.
+    pub const REFERENCE: &str = "reference";
+
+    /// The reference rows of a variant.
+    pub fn reference(variant: crate::Variant) -> String {
+        format!("{REFERENCE}/{variant}.safetensors")
+    }
 }

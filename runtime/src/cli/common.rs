@@ -138,7 +138,7 @@ impl From<ShardFormatName> for ShardFormat {
 }
 
 /// Takes the name of an engine.
-fn engine() -> impl TypedValueParser<Value = EngineKind> {
+pub(super) fn engine() -> impl TypedValueParser<Value = EngineKind> {
     PossibleValuesParser::new(EngineKind::ALL.iter().map(|kind| kind.name())).try_map(|name| name.parse())
 }
 

@@ -1,11 +1,12 @@
-//! Commands that look at graphs: `run`, `inspect`.
+//! Commands that look at graphs: `run`, `inspect`, `verify`.
 
 use std::path::PathBuf;
 
 use clap::Args;
+use mbsd_runtime::engine::{EngineKind, EngineOptions};
 use mbsd_spec::{Precision, Variant};
 
-use super::common::{BundleArgs, EngineArgs, precision, variant};
+use super::common::{BundleArgs, EngineArgs, engine, precision, variant};
 
 /// Arguments of `mbsd run`.
 #[derive(Debug, Args)]
@@ -55,6 +56,30 @@ pub(crate) struct InspectArgs {
     /// Print as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Arguments of `mbsd verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub(crate) bundle: BundleArgs,
+    /// Engines to measure with; one that is named and cannot be had is a failure [default: tract, and ort-cpu where
+    /// there is a library]
+    #[arg(long, value_name = "ENGINES", value_delimiter = ',', value_parser = engine())]
+    pub(crate) engines: Vec<EngineKind>,
+    /// ONNX Runtime library, or the folder it is in, for the ort- engines
+    #[arg(long, value_name = "PATH")]
+    pub(crate) onnxruntime: Option<PathBuf>,
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl VerifyArgs {
+    /// How engines are found.
+    pub(crate) fn engine_options(&self) -> EngineOptions {
+        EngineOptions { onnxruntime: self.onnxruntime.clone() }
+    }
 }
 
 fn tolerance(text: &str) -> Result<f64, String> {

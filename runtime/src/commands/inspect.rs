@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use anyhow::Result;
-use mbsd_runtime::engine::{self, EngineError, EngineKind, EngineOptions, shape_text};
+use mbsd_runtime::engine::{self, EngineError, EngineKind, EngineOptions, causes, shape_text};
 use mbsd_runtime::onnx::Graph;
 use mbsd_spec::bundle::{Artifact, Parity};
 use mbsd_spec::{Bundle, Variant};
@@ -27,7 +27,7 @@ fn graph(bundle: &Bundle, variant: Variant, args: &InspectArgs) -> Result<String
     let (_, path) = bundle.artifact(variant, args.precision)?;
     let mut graph = Graph::read(&path)?;
     if let Err(error) = graph.infer_shapes(&path) {
-        eprintln!("note: only the shapes that the file states are shown: {}", chain(&error));
+        eprintln!("note: only the shapes that the file states are shown: {}", causes(&error));
     }
     Ok(if args.json { format!("{}\n", serde_json::to_string_pretty(&graph)?) } else { graph.text() })
 }
@@ -59,8 +59,8 @@ fn engines(options: &EngineOptions) -> Vec<Availability> {
         },
         Err(error) => {
             let reason = match &error {
-                EngineError::Unavailable { source, .. } => chain(source.as_ref()),
-                other => chain(other),
+                EngineError::Unavailable { source, .. } => causes(source.as_ref()),
+                other => causes(other),
             };
             Availability {
                 engine: kind.name(),
@@ -145,19 +145,4 @@ fn describe(text: &mut String, artifact: &Artifact) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// An error and its causes in one line, without repetition.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        next = cause.source();
-    }
-    text
 }

@@ -31,6 +31,12 @@ pub enum BundleError {
         /// What was expected.
         reason: String,
     },
+    /// There is something where a folder was to be written.
+    #[error("{}: the folder is not empty; give a new or an empty one", path.display())]
+    Taken {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A file cannot be read or written.
     #[error("cannot access {}", path.display())]
     Io {

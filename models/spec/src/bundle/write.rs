@@ -36,36 +36,29 @@ fn hex(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Collects the files of a bundle in a folder beside the destination, which appears only when
-/// [`BundleWriter::finish`] has written the manifest. Dropped earlier, it leaves nothing behind.
+/// A folder that is put together beside its destination and appears there only when it is whole. Dropped earlier, it leaves
+/// nothing behind.
 #[derive(Debug)]
-pub struct BundleWriter {
+pub struct StagedFolder {
     destination: PathBuf,
     staging: PathBuf,
     finished: bool,
 }
 
-impl BundleWriter {
-    /// Starts a bundle that will lie at `destination`, which must not exist or be an empty folder.
+impl StagedFolder {
+    /// Starts a folder that will lie at `destination`, which must not exist or be an empty folder.
     ///
     /// # Errors
     /// If the destination is taken or its parent cannot be written.
     pub fn create(destination: impl AsRef<Path>) -> Result<Self, BundleError> {
         let destination = destination.as_ref().to_owned();
-        let io = |path: &Path| {
-            let path = path.to_owned();
-            move |source| BundleError::Io { path, source }
-        };
         let taken = match fs::read_dir(&destination) {
             Ok(mut entries) => entries.next().is_some(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
             Err(error) => return Err(io(&destination)(error)),
         };
         if taken {
-            return Err(BundleError::NotABundle {
-                path: destination,
-                reason: "the folder is not empty; give a new or an empty folder for the bundle".to_owned(),
-            });
+            return Err(BundleError::Taken { path: destination });
         }
         let name = destination.file_name().map_or_else(|| "bundle".into(), |n| n.to_string_lossy().into_owned());
         let parent = match destination.parent() {
@@ -80,13 +73,82 @@ impl BundleWriter {
         {
             return Err(io(&staging)(error));
         }
-        fs::create_dir_all(staging.join(names::GRAPHS)).map_err(io(&staging))?;
+        fs::create_dir_all(&staging).map_err(io(&staging))?;
         Ok(Self { destination, staging, finished: false })
+    }
+
+    /// Where to write the file that will lie at `relative` inside the folder, in a folder that is there.
+    ///
+    /// # Errors
+    /// If the folder around it cannot be made.
+    pub fn place(&self, relative: &str) -> Result<PathBuf, BundleError> {
+        let path = self.staging.join(relative);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(io(parent))?;
+        }
+        Ok(path)
+    }
+
+    /// Writes a small file of the folder.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write(&self, relative: &str, contents: impl AsRef<[u8]>) -> Result<(), BundleError> {
+        let path = self.place(relative)?;
+        fs::write(&path, contents).map_err(io(&path))
+    }
+
+    /// Moves the folder to its place.
+    ///
+    /// # Errors
+    /// If it cannot be moved.
+    pub fn finish(mut self) -> Result<(), BundleError> {
+        if self.destination.is_dir() {
+            fs::remove_dir(&self.destination).map_err(io(&self.destination))?;
+        }
+        fs::rename(&self.staging, &self.destination).map_err(io(&self.destination))?;
+        self.finished = true;
+        Ok(())
+    }
+}
+
+impl Drop for StagedFolder {
+    fn drop(&mut self) {
+        if !self.finished {
+            let _ = fs::remove_dir_all(&self.staging);
+        }
+    }
+}
+
+fn io(path: &Path) -> impl FnOnce(io::Error) -> BundleError + use<> {
+    let path = path.to_owned();
+    move |source| BundleError::Io { path, source }
+}
+
+/// Collects the files of a bundle in a folder beside the destination, which appears only when
+/// [`BundleWriter::finish`] has written the manifest. Dropped earlier, it leaves nothing behind.
+#[derive(Debug)]
+pub struct BundleWriter {
+    folder: StagedFolder,
+}
+
+impl BundleWriter {
+    /// Starts a bundle that will lie at `destination`, which must not exist or be an empty folder.
+    ///
+    /// # Errors
+    /// If the destination is taken or its parent cannot be written.
+    pub fn create(destination: impl AsRef<Path>) -> Result<Self, BundleError> {
+        let folder = StagedFolder::create(destination)?;
+        for inside in [names::GRAPHS, names::REFERENCE] {
+            let path = folder.staging.join(inside);
+            fs::create_dir_all(&path).map_err(io(&path))?;
+        }
+        Ok(Self { folder })
     }
 
     /// Where to write the file that will lie at `relative` inside the bundle.
     pub fn path(&self, relative: &str) -> PathBuf {
-        self.staging.join(relative)
+        self.folder.staging.join(relative)
     }
 
     /// Writes a small file of the bundle.
@@ -94,36 +156,27 @@ impl BundleWriter {
     /// # Errors
     /// If it cannot be written.
     pub fn write(&self, relative: &str, contents: impl AsRef<[u8]>) -> Result<(), BundleError> {
-        let path = self.path(relative);
-        fs::write(&path, contents).map_err(|source| BundleError::Io { path, source })
+        self.folder.write(relative, contents)
     }
 
     /// Digests every file, writes the manifest and moves the bundle to its place. `manifest.files` is filled in here.
     ///
     /// # Errors
     /// If a file cannot be read or the folder cannot be moved.
-    pub fn finish(mut self, mut manifest: Manifest) -> Result<Manifest, BundleError> {
+    pub fn finish(self, mut manifest: Manifest) -> Result<Manifest, BundleError> {
         manifest.files.clear();
+        // It goes where nothing was put into it.
+        let _ = fs::remove_dir(self.path(names::REFERENCE));
         self.digest_folder("", &mut manifest)?;
         let mut text = serde_json::to_string_pretty(&manifest).expect("a struct of plain fields is JSON");
         text.push('\n');
         self.write(names::MANIFEST, text)?;
-        if self.destination.is_dir() {
-            fs::remove_dir(&self.destination)
-                .map_err(|source| BundleError::Io { path: self.destination.clone(), source })?;
-        }
-        fs::rename(&self.staging, &self.destination)
-            .map_err(|source| BundleError::Io { path: self.destination.clone(), source })?;
-        self.finished = true;
+        self.folder.finish()?;
         Ok(manifest)
     }
 
     fn digest_folder(&self, relative: &str, manifest: &mut Manifest) -> Result<(), BundleError> {
-        let folder = self.staging.join(relative);
-        let io = |path: &Path| {
-            let path = path.to_owned();
-            move |source| BundleError::Io { path, source }
-        };
+        let folder = self.path(relative);
         for entry in fs::read_dir(&folder).map_err(io(&folder))? {
             let entry = entry.map_err(io(&folder))?;
             let name = entry.file_name().to_string_lossy().into_owned();
@@ -136,13 +189,5 @@ impl BundleWriter {
             }
         }
         Ok(())
-    }
-}
-
-impl Drop for BundleWriter {
-    fn drop(&mut self) {
-        if !self.finished {
-            let _ = fs::remove_dir_all(&self.staging);
-        }
     }
 }
