@@ -113,7 +113,7 @@ impl Batch {
             values.into_data().iter::<f32>().collect()
         };
         let ordinary = config.vocab_size as f64 - 5.0;
-        let kept = |row: usize| if row % 2 == 0 { tokens - (tokens / 4).max(1) } else { tokens };
+        let kept = |row: usize| if row.is_multiple_of(2) { tokens - (tokens / 4).max(1) } else { tokens };
         let side = config.image_size;
         Self {
             rows,

@@ -35,7 +35,7 @@ enum Command {
     /// Train rows of runs that differ in a few keys, with several seeds each, and compare them.
     Ablate(ablate::Arguments),
     /// Make the query-product pairs of stage 2 from purchases.
-    Pairs(pairs::Arguments),
+    Pairs(Box<pairs::Arguments>),
     /// Train a WordPiece vocabulary.
     Tokenizer(tokenizer::Arguments),
 }

@@ -21,7 +21,7 @@ pub struct Terms {
 /// Where typed terms come from.
 #[derive(Debug, Clone, Default)]
 pub struct TermSources {
-    /// Dictionaries as [`Terms::save`] writes them.
+    /// Dictionaries as [`Terms::to_json`] writes them.
     pub files: Vec<PathBuf>,
     /// Annotated titles: a column `entities` with lists of `{type, text}`.
     pub titles: Vec<PathBuf>,
