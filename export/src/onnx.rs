@@ -2,8 +2,10 @@
 //! the same graph.
 
 mod emit;
+mod order;
 mod proto;
 mod shape;
+mod spatial;
 mod write;
 
 pub use write::{WriteOptions, write};

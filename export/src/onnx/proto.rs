@@ -11,6 +11,7 @@ pub(super) mod data_type {
 pub(super) mod attribute_type {
     pub(crate) const FLOAT: i32 = 1;
     pub(crate) const INT: i32 = 2;
+    pub(crate) const STRING: i32 = 3;
     pub(crate) const TENSOR: i32 = 4;
     pub(crate) const INTS: i32 = 7;
 }
@@ -59,6 +60,8 @@ pub(super) struct GraphProto {
     pub(super) input: Vec<ValueInfoProto>,
     #[prost(message, repeated, tag = "12")]
     pub(super) output: Vec<ValueInfoProto>,
+    #[prost(message, repeated, tag = "13")]
+    pub(super) value_info: Vec<ValueInfoProto>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -83,6 +86,8 @@ pub(super) struct AttributeProto {
     pub(super) f: Option<f32>,
     #[prost(int64, optional, tag = "3")]
     pub(super) i: Option<i64>,
+    #[prost(bytes = "vec", optional, tag = "4")]
+    pub(super) s: Option<Vec<u8>>,
     #[prost(message, optional, tag = "5")]
     pub(super) t: Option<TensorProto>,
     #[prost(int64, repeated, packed = "false", tag = "8")]
