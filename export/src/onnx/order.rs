@@ -29,7 +29,7 @@ impl Emitter<'_> {
                 let attributes = vec![int_attribute("axis", *axis as i64), int_attribute("keepdims", 1)];
                 self.push(op_type, &node.name, inputs, output, attributes);
             }
-            Op::Range { start, end, step } => {
+            Op::Range { start, end, step } if *step > 0 => {
                 let name = &node.name;
                 let operands = vec![
                     self.single(&format!("{name}.start"), start),
@@ -37,6 +37,17 @@ impl Emitter<'_> {
                     self.int(*step),
                 ];
                 self.push("Range", name, operands, output, vec![]);
+            }
+            // tract counts upwards only.
+            Op::Range { start, step, .. } => {
+                let part = |label: &str| format!("{}.{label}", node.name);
+                let count = self.graph.shape(node.output)[0].clone();
+                let operands = vec![self.int(0), self.single(&part("count"), &count), self.int(1)];
+                let upwards = self.push("Range", &part("upwards"), operands, part("upwards"), vec![]);
+                let step = self.int(*step);
+                let steps = self.push("Mul", &part("steps"), vec![upwards, step], part("steps"), vec![]);
+                let start = self.single(&part("start"), start);
+                self.push("Add", &node.name, vec![start, steps], output, vec![]);
             }
             _ => {}
         }

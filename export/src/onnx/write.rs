@@ -27,7 +27,7 @@ mod field {
 /// What a file says about itself.
 #[derive(Debug, Clone, Default)]
 pub struct WriteOptions {
-    /// The graph's name.
+    /// The graph's name; `graph` where it is empty.
     pub name: String,
     /// Key and value pairs kept in the file.
     pub metadata: Vec<(String, String)>,
@@ -39,7 +39,9 @@ pub struct WriteOptions {
 /// [`ExportError::TooLarge`] for a graph over 2 GB, before anything is written; [`ExportError::Write`].
 pub fn write(graph: &Graph, path: impl AsRef<Path>, options: &WriteOptions) -> Result<u64, ExportError> {
     let path = path.as_ref();
-    let emitted = emit(graph, &options.name);
+    // ONNX wants a name.
+    let name = if options.name.is_empty() { "graph" } else { options.name.as_str() };
+    let emitted = emit(graph, name);
     let headers: Vec<Vec<u8>> = emitted.initializers.iter().map(header).collect();
     let initializer_len: u64 = emitted
         .initializers
