@@ -53,6 +53,14 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         let mut tests = workspace.cargo(["test", "--workspace", "--locked", "--no-fail-fast"]);
         execute(tests.env(onnx_check::KEEP, &graphs))
     })?;
+    step("examples", || {
+        for example in ["convolutional_net", "decoder_block"] {
+            let mut run =
+                workspace.cargo(["run", "--quiet", "--package", "mbsd-export", "--locked", "--example", example, "--"]);
+            execute(run.arg(graphs.join(format!("{example}.onnx"))))?;
+        }
+        Ok(())
+    })?;
     step("graphs under onnx's checker", || match onnx_check::python(workspace) {
         Ok(python) => onnx_check::run(workspace, &python, &graphs),
         Err(error) => {

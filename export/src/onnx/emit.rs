@@ -22,7 +22,6 @@ pub(super) fn emit(graph: &Graph, name: &str) -> Emitted {
         emitter.node(node);
     }
     emitter.outputs();
-    let joined = emitter.joined();
     let info = |name: &str, id: ValueId| value_info(graph, name, id);
     let proto = GraphProto {
         node: emitter.nodes,
@@ -30,7 +29,6 @@ pub(super) fn emit(graph: &Graph, name: &str) -> Emitted {
         initializer: Vec::new(),
         input: graph.inputs.iter().map(|(name, id)| info(name, *id)).collect(),
         output: graph.outputs.iter().map(|(name, id)| info(name, *id)).collect(),
-        value_info: joined,
     };
     Emitted { graph: proto, initializers: emitter.initializers }
 }
@@ -81,27 +79,6 @@ impl<'a> Emitter<'a> {
                 self.push("Identity", &format!("{name}.identity"), vec![source], name.clone(), vec![]);
             }
         }
-    }
-
-    /// Shapes of concatenations with an extent such as `text + 50`. ONNX Runtime derives all others, but gives up on a sum,
-    /// and fuses a residual sum with the normalization behind it only where it knows both shapes.
-    fn joined(&self) -> Vec<ValueInfoProto> {
-        let compound = |dim: &Dim| dim.fixed().is_none() && dim.as_symbol().is_none();
-        let nodes = self.graph.nodes.iter().filter(|node| matches!(node.op, Op::Concat { .. }));
-        let inner = |node: &&Node| !self.graph.outputs.iter().any(|(_, id)| *id == node.output);
-        let joined = nodes.filter(|node| self.graph.shape(node.output).iter().any(compound)).filter(inner);
-        joined
-            .map(|node| {
-                let mut info = value_info(self.graph, &self.name(node.output), node.output);
-                let tensor = info.r#type.as_mut().and_then(|t| t.tensor_type.as_mut()).and_then(|t| t.shape.as_mut());
-                for (written, dim) in tensor.into_iter().flat_map(|s| &mut s.dim).zip(self.graph.shape(node.output)) {
-                    if compound(dim) {
-                        written.dim_param = Some(dim.display(&self.graph.symbols).to_string());
-                    }
-                }
-                info
-            })
-            .collect()
     }
 
     /// Writes a node and returns the name of its result.

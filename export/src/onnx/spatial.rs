@@ -89,9 +89,9 @@ fn factor(from: &Dim, to: &Dim) -> Option<f32> {
     if let Some(whole) = (1..=64i64).find(|&n| (from * &Dim::from(n)).as_ref() == Some(to)) {
         return Some(whole as f32);
     }
-    let (from, to) = (from.fixed()? as f32, to.fixed()? as f32);
-    let factor = to / from;
-    Some(if (from * factor).floor() < to { factor.next_up() } else { factor })
+    let (from, to) = (from.fixed()? as f64, to.fixed()? as f64);
+    let factor = (to / from) as f32;
+    Some(if from * f64::from(factor) < to { factor.next_up() } else { factor })
 }
 
 fn ints(values: &[usize]) -> Vec<i64> {
