@@ -176,7 +176,8 @@ fn an_operation_without_a_lowering_is_named_with_the_nearest_parameter() {
 
 #[test]
 fn what_depends_on_values_is_refused_with_its_place_and_a_way_out() {
-    let reads: [(&str, fn(&Linear, BurnTensor<2>) -> BurnTensor<2>); 3] = [
+    type Forward = fn(&Linear, BurnTensor<2>) -> BurnTensor<2>;
+    let reads: [(&str, Forward); 3] = [
         ("after `GreaterElem` near parameter `bias`", |linear, x| {
             let places = linear.forward(x.clone()).greater_elem(0.0).argwhere();
             x.select(0, places.slice([0..1, 0..1]).flatten(0, 1))

@@ -36,10 +36,13 @@ impl In {
 /// Two sets of sizes, in the order in which a case names them; neither is one that the compiler traces with.
 const SIZES: [[usize; 3]; 2] = [[1, 6, 4], [4, 10, 9]];
 
+/// Compiles, runs and compares; leaves out the given engines.
+type Check = Box<dyn Fn(&[EngineKind]) -> Result<(), String>>;
+
 /// A module whose graph is compared with Burn through every engine.
 pub(crate) struct Case {
     name: &'static str,
-    check: Box<dyn Fn(&[EngineKind]) -> Result<(), String>>,
+    check: Check,
     without: Vec<EngineKind>,
 }
 

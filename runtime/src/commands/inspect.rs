@@ -33,13 +33,10 @@ fn graph(bundle: &Bundle, variant: Variant, args: &InspectArgs) -> Result<String
     let counted = graph.multiply_adds();
     let at = multiply_adds_at(&counted.total, &args.sizes)?;
     if args.json {
-        let mut value = serde_json::to_value(&graph)?;
-        value["multiply_adds"] = json!({
-            "polynomial": counted.total.to_string(), "uncounted": counted.uncounted, "at": at.map(|(sizes, count)| {
-                json!({ "sizes": sizes, "count": u64::try_from(count).unwrap_or(u64::MAX) })
-            }),
-        });
-        return Ok(format!("{value:#}\n"));
+        let at = at.map(|(sizes, count)| json!({ "sizes": sizes, "count": u64::try_from(count).unwrap_or(u64::MAX) }));
+        let multiply_adds =
+            json!({ "polynomial": counted.total.to_string(), "at": at, "uncounted": counted.uncounted });
+        return Ok(format!("{}\n", serde_json::to_string_pretty(&Counted { graph: &graph, multiply_adds })?));
     }
     let mut text = graph.text();
     writeln!(text, "multiply-adds {}", counted.total)?;
@@ -53,6 +50,14 @@ fn graph(bundle: &Bundle, variant: Variant, args: &InspectArgs) -> Result<String
         writeln!(text, "  without {}, of which the shapes or the rule are not known", names.join(", "))?;
     }
     Ok(text)
+}
+
+/// A graph with what it multiplies and adds.
+#[derive(Debug, Serialize)]
+struct Counted<'a> {
+    #[serde(flatten)]
+    graph: &'a Graph,
+    multiply_adds: serde_json::Value,
 }
 
 /// The count at the given sizes and a batch of 1, where sizes are given or none but the batch is needed.
