@@ -4,6 +4,7 @@
 //! it, and the exporter captures it. Field paths become the names of exported nodes
 //! (`encoder.layer.3.attention.query`). Uses `burn` and `mbsd-spec`; knows no data set and no engine.
 
+pub mod baselines;
 pub mod encoder;
 pub mod image;
 mod initial;
