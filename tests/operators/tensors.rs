@@ -95,6 +95,10 @@ fn order() {
             let (values, places) = pair(i).0.topk_with_indices(4, 2);
             vec![Output::new("values", values), Output::new("places", places)]
         }),
+        with("sort with indices", PAIR, "top_k top_k_indices", |_, i| {
+            let (values, places) = pair(i).0.sort_with_indices(2);
+            vec![Output::new("values", values), Output::new("places", places)]
+        }),
         with("max with indices", PAIR, "reduce_max arg_max", |_, i| {
             let (values, places) = pair(i).0.max_dim_with_indices(1);
             vec![Output::new("values", values), Output::new("places", places)]
@@ -217,6 +221,13 @@ fn arithmetic() {
         of("matmul", "transpose matmul", |_, x| x.clone().matmul(x.transpose())),
         ints("to whole numbers", "mul cast", |_, x| (x * 9.0).int()),
         of("a cast to the same type", "add", |_, x| x.clone().cast(DType::F32) + x),
+        with("what is no number", PAIR, "*", |_, i| {
+            let (x, z) = pair(i);
+            vec![
+                Output::new("nan", (x.clone() - 0.2).log().is_nan()),
+                Output::new("inf", (x.clone() / z.mask_fill(x.greater_elem(0.0), 0.0)).is_inf()),
+            ]
+        }),
         with("whole numbers", NUMBERS, "add mul add div mod cast div max min reduce_max", |_, i| {
             let (n, m) = numbers(i);
             let m = m + 1;

@@ -1,7 +1,7 @@
 //! Convolution, pooling and resampling.
 
 use burn::nn::conv::{Conv1dConfig, Conv2dConfig, Conv3dConfig, ConvTranspose1dConfig, ConvTranspose2dConfig};
-use burn::nn::interpolate::{Interpolate2dConfig, InterpolateMode};
+use burn::nn::interpolate::{Interpolate1dConfig, Interpolate2dConfig, InterpolateMode};
 use burn::nn::pool::{
     AdaptiveAvgPool1dConfig, AdaptiveAvgPool2dConfig, AvgPool1dConfig, AvgPool2dConfig, MaxPool1dConfig,
     MaxPool2dConfig,
@@ -218,6 +218,17 @@ fn interpolation() {
             |resize, x: Tensor<4>| resize.forward(x),
         )
         .without_tract(),
+        Case::one(
+            "linear over one axis",
+            "batch 4 11",
+            "*",
+            Interpolate1dConfig::new()
+                .with_mode(InterpolateMode::Linear)
+                .with_output_size(Some(7))
+                .with_align_corners(false)
+                .init(),
+            |resize, x: Tensor<3>| resize.forward(x),
+        ),
         Case::one(
             "cubic",
             FIXED,

@@ -80,27 +80,29 @@ impl Lowering<'_> {
         let to = &ir.output_size;
         let grows_whole = from.iter().zip(to).all(|(from, to)| to % from == 0);
         let mode = match ir.options.mode {
-            Mode::Nearest | Mode::NearestExact if grows_whole => Interpolation::Nearest,
+            Mode::Nearest if grows_whole => Interpolation::Nearest,
             // Rounding of a ratio that is no whole number differs between engines: the indices are constants.
-            Mode::Nearest => return self.nearest(ir, |to, ratio| to as f64 * ratio),
-            Mode::NearestExact => return self.nearest(ir, |to, ratio| (to as f64 + 0.5) * ratio),
+            Mode::Nearest => return self.nearest(ir),
             Mode::Bilinear => Interpolation::Linear,
             Mode::Bicubic => Interpolation::Cubic,
-            Mode::Lanczos3 => return Err(self.unsupported("Interpolate with Lanczos3")),
+            // The first is not in Burn's CPU backend, by which graphs are measured; the second is not in ONNX.
+            Mode::NearestExact | Mode::Lanczos3 => {
+                return Err(self.unsupported(&format!("Interpolate with {:?}", ir.options.mode)));
+            }
         };
         let size = to.iter().map(|&extent| Dim::from(extent)).collect();
         let align_corners = ir.options.align_corners && mode != Interpolation::Nearest;
         self.push(Op::Resize { mode, align_corners, size }, vec![x], &ir.out)
     }
 
-    /// Rows and columns gathered at `floor(position)`.
-    fn nearest(&mut self, ir: &InterpolateOpIr, position: impl Fn(usize, f64) -> f64) -> Result<(), ExportError> {
+    /// Rows and columns gathered where their shares of the axis begin.
+    fn nearest(&mut self, ir: &InterpolateOpIr) -> Result<(), ExportError> {
         let mut x = self.input(&ir.x)?;
         let mut shape = dims(&ir.x);
         for (axis, &to) in (2..).zip(&ir.output_size) {
             let from = ir.x.shape[axis];
             let ratio = from as f64 / to as f64;
-            let indices: Vec<i64> = (0..to).map(|i| (position(i, ratio).floor() as i64).min(from as i64 - 1)).collect();
+            let indices: Vec<i64> = (0..to).map(|i| ((i as f64 * ratio).floor() as i64).min(from as i64 - 1)).collect();
             let bytes = indices.iter().flat_map(|i| i.to_le_bytes()).collect();
             let indices = self.graph.add_weight(Weight::inline("indices", DType::I64, vec![to], bytes));
             shape[axis] = Dim::from(to);
