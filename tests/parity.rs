@@ -217,7 +217,7 @@ fn linear_patches() {
     let side = config.image_size;
     let features = |model: &Mbsd, device: Device| {
         let pixels = TensorData::new(models::noise(2 * 3 * side * side, 5), [2, 3, side, side]);
-        let features = model.image.patch_features(BurnTensor::from_data(pixels, &device));
+        let features = model.patch_features(BurnTensor::from_data(pixels, &device));
         NamedTensors::from([("features".to_owned(), models::plain(features))])
     };
     let found = features(&training, Device::flex().autodiff());

@@ -24,18 +24,18 @@ pub use statistics::Spread;
 use crate::{Span, TrainError, train};
 
 impl Plan {
-    /// Trains what is not finished yet, on `device` (one without automatic differentiation), and writes the tables anew after
+    /// Trains what is not finished yet, on `devices` as [`train`] does, and writes the tables anew after
     /// each cell. A run that diverges ends its cell and is noted; the others go on.
     ///
     /// # Errors
     /// See [`TrainError`].
-    pub fn run(&self, device: &Device) -> Result<Results, TrainError> {
+    pub fn run(&self, devices: &[Device]) -> Result<Results, TrainError> {
         let (mut failures, mut diverged) = (BTreeMap::new(), BTreeMap::new());
         let mut results = self.report(&failures)?;
         for (index, cell) in self.cells.iter().enumerate() {
             let Some(&last) = cell.runs.last() else { continue };
             eprintln!("cell {}/{}: {}", index + 1, self.cells.len(), self.title(cell));
-            if let Some(failure) = self.finish(last, device, &mut diverged)? {
+            if let Some(failure) = self.finish(last, devices, &mut diverged)? {
                 eprintln!("{}: {failure}", self.title(cell));
                 failures.insert(index, failure);
             }
@@ -54,7 +54,7 @@ impl Plan {
     fn finish(
         &self,
         index: usize,
-        device: &Device,
+        devices: &[Device],
         diverged: &mut BTreeMap<usize, String>,
     ) -> Result<Option<String>, TrainError> {
         let planned = &self.runs[index];
@@ -62,12 +62,12 @@ impl Plan {
             return Ok(diverged.get(&index).cloned());
         }
         if let Some(previous) = planned.previous
-            && let Some(failure) = self.finish(previous, device, diverged)?
+            && let Some(failure) = self.finish(previous, devices, diverged)?
         {
             return Ok(Some(failure));
         }
         eprintln!("{}", planned.run.output.display());
-        match train(&planned.run, Span { resume: true, ..Span::default() }, device) {
+        match train(&planned.run, Span { resume: true, ..Span::default() }, devices) {
             Err(error @ TrainError::Diverged { .. }) => {
                 let failure = format!("{}: {error}", planned.name);
                 diverged.insert(index, failure.clone());

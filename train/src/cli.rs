@@ -92,7 +92,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run_session(arguments: &Session, command: &str) -> Result<(), TrainError> {
-    let device = arguments.device.open_one()?;
+    let devices = arguments.device.open()?;
     let mut changes = arguments.set.clone();
     changes.extend(arguments.recipe.map(|recipe| format!("recipe={}", recipe.name())));
     let run = Run::from_file(&arguments.config, &changes)?;
@@ -103,7 +103,7 @@ fn run_session(arguments: &Session, command: &str) -> Result<(), TrainError> {
     }
     let span =
         Span { resume: arguments.resume, stop_after: arguments.stop_after, stop_at_step: arguments.stop_at_step };
-    train(&run, span, &device)?;
+    train(&run, span, &devices)?;
     eprintln!("checkpoints: {0}/best, {0}/last; curves: {0}/curves.html", run.output.display());
     Ok(())
 }

@@ -8,6 +8,7 @@ mod masking;
 mod matching;
 mod plan;
 mod redact;
+mod split;
 
 pub use augment::Augmentation;
 pub use batch::{Assembler, Extra, HostBatch, HostText, Targets};
@@ -17,3 +18,4 @@ pub use masking::{Hidden, Masking, PatchMasking};
 pub use matching::{Attributes, TagSet};
 pub use plan::{BatchPlan, Removal, Row, epoch_plan, evaluation_plan};
 pub use redact::Redaction;
+pub use split::Portion;

@@ -11,27 +11,23 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 
-/// What a model makes of one share of a batch.
-#[derive(Debug)]
-pub struct ShareLoss {
-    /// The mean loss of the share, `[1]`.
-    pub loss: Tensor<1>,
-    /// How much of the whole batch's mean it makes up: what its mean was divided by, such as the number of rows.
-    pub weight: f64,
-}
+use crate::objective::Losses;
 
 /// A loss and its gradients.
 #[derive(Debug)]
 pub struct BatchGradients {
-    /// The weighted mean of the shares' losses.
+    /// The sum of the shares' losses.
     pub loss: f64,
-    /// The weighted mean of the shares' gradients, on the first device. A share without a gradient for a parameter that
-    /// others have (a modality it lacks) counts as zero.
+    /// The sum of the shares' gradients, on the first device. A share without a gradient for a parameter that others have (a
+    /// modality it lacks) counts as zero.
     pub gradients: GradientsParams,
+    /// The terms of the shares' losses, each still where it was computed. Those of one name add up.
+    pub terms: Vec<(&'static str, Tensor<1>)>,
 }
 
 /// The loss of a whole batch and its gradients, from at most one share for each device: as if the first device had computed
-/// them alone, but for the order of sums and for dropout, which each device draws for itself.
+/// them alone, but for the order of sums and for dropout, which each device draws for itself. `share_loss` gives a share's
+/// part of the batch's loss, so that the parts add up.
 ///
 /// `devices` have automatic differentiation, and `model` lives on the first. Shares beyond the devices are not computed.
 ///
@@ -41,7 +37,7 @@ pub fn gradients<M, S>(
     model: &M,
     devices: &[Device],
     shares: Vec<S>,
-    share_loss: impl Fn(&M, S, &Device) -> ShareLoss + Sync,
+    share_loss: impl Fn(&M, S, &Device) -> Losses + Sync,
 ) -> BatchGradients
 where
     M: Module,
@@ -49,13 +45,13 @@ where
 {
     debug_assert!(shares.len() <= devices.len(), "{} shares for {} devices", shares.len(), devices.len());
     let compute = |model: &M, share: S, device: &Device| {
-        let ShareLoss { loss, weight } = share_loss(model, share, device);
-        let value = f64::from(loss.clone().into_scalar::<f32>());
-        Share { loss: value, weight, gradients: GradientsParams::from_grads(loss.backward(), model) }
+        let Losses { total, terms } = share_loss(model, share, device);
+        let loss = f64::from(total.clone().into_scalar::<f32>());
+        Share { loss, terms, gradients: GradientsParams::from_grads(total.backward(), model) }
     };
     let mut work = devices.iter().zip(shares);
     let own = work.next();
-    let computed: Vec<Share> = thread::scope(|scope| {
+    let mut computed: Vec<Share> = thread::scope(|scope| {
         let others: Vec<_> = work
             .map(|(device, share)| {
                 let replica = model.clone().fork(device);
@@ -68,45 +64,37 @@ where
         let others = others.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
         own.into_iter().chain(others).collect()
     });
-    let total: f64 = computed.iter().map(|share| share.weight).sum();
-    let loss = computed.iter().map(|share| share.loss * share.weight).sum::<f64>() / total;
+    let loss = computed.iter().map(|share| share.loss).sum::<f64>();
+    let terms = computed.iter_mut().flat_map(|share| std::mem::take(&mut share.terms)).collect();
     let gradients = match <[Share; 1]>::try_from(computed) {
         Ok([share]) => share.gradients,
         Err(shares) => {
-            let mut sum = Sum { shares, total, gradients: GradientsParams::new() };
+            let mut sum = Sum { shares, gradients: GradientsParams::new() };
             model.visit(&mut sum);
             sum.gradients
         }
     };
-    BatchGradients { loss, gradients }
+    BatchGradients { loss, gradients, terms }
 }
 
 struct Share {
     loss: f64,
-    weight: f64,
+    terms: Vec<(&'static str, Tensor<1>)>,
     gradients: GradientsParams,
 }
 
 /// Adds up the shares' gradients on the devices of the parameters.
 struct Sum {
     shares: Vec<Share>,
-    total: f64,
     gradients: GradientsParams,
 }
 
 impl ModuleVisitor for Sum {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let device = param.lazy_device().without_autodiff();
-        let mut sum: Option<Tensor<D>> = None;
-        for share in &mut self.shares {
-            let Some(gradient) = share.gradients.remove::<D>(param.id) else { continue };
-            let gradient = gradient.to_device(&device) * (share.weight / self.total);
-            sum = Some(match sum {
-                Some(sum) => sum + gradient,
-                None => gradient,
-            });
-        }
-        if let Some(sum) = sum {
+        let gradients = self.shares.iter_mut().filter_map(|share| share.gradients.remove::<D>(param.id));
+        if let Some(sum) = gradients.map(|gradient| gradient.to_device(&device)).reduce(|sum, gradient| sum + gradient)
+        {
             self.gradients.register(param.id, sum);
         }
     }
@@ -150,8 +138,11 @@ mod tests {
         initialized(Mbsd::init_with(&config(), Head::Match, 0.3, &Device::flex().autodiff()))
     }
 
+    /// A step, some of its rows, and which part of all rows these are.
+    type Part = (usize, std::ops::Range<usize>, f64);
+
     /// Some rows of a batch; odd steps have no images.
-    fn loss(model: &Mbsd, (step, rows): (usize, std::ops::Range<usize>), device: &Device) -> ShareLoss {
+    fn loss(model: &Mbsd, (step, rows, portion): Part, device: &Device) -> Losses {
         let count = rows.len();
         let ids: Vec<i64> = rows
             .clone()
@@ -171,7 +162,7 @@ mod tests {
         let image = (step % 2 == 0).then_some(ImageInput { pixel_values, present: None });
         let labels = Tensor::from_data(TensorData::new(labels, [count]), device);
         let logits = model.match_logits(model.pooled(Some(text), image));
-        ShareLoss { loss: binary_cross_entropy(logits, labels, 0.1), weight: count as f64 }
+        Losses { total: binary_cross_entropy(logits, labels, 0.1) * portion, terms: Vec::new() }
     }
 
     #[test]
@@ -187,10 +178,12 @@ mod tests {
         let devices = vec![device.clone(); 3];
         let (mut together, mut optimizer) = (start.clone(), Optimizer::new(&settings, &start));
         for step in 0..STEPS {
-            alone.add(loss(alone.model(), (step, 0..ROWS), &device).loss, &[]).unwrap();
+            let one = vec![(step, 0..ROWS, 1.0)];
+            let batch = gradients(alone.model(), std::slice::from_ref(&device), one, loss);
+            alone.add(batch.loss, batch.gradients, &[]).unwrap();
             let expected = alone.step(&[]).unwrap();
             // Unequal shares, so that a mean of means would be wrong.
-            let shares = vec![(step, 0..4), (step, 4..6), (step, 6..ROWS)];
+            let shares = vec![(step, 0..4, 4.0 / 7.0), (step, 4..6, 2.0 / 7.0), (step, 6..ROWS, 1.0 / 7.0)];
             let batch = gradients(&together, &devices, shares, loss);
             assert!((batch.loss - expected.loss).abs() < TOLERANCE, "{step}: {} {}", batch.loss, expected.loss);
             let norm = global_norm(&together, &batch.gradients);
@@ -203,9 +196,9 @@ mod tests {
     #[test]
     fn a_part_that_one_share_lacks_counts_as_zero() {
         let (model, device) = (model(), Device::flex().autodiff());
-        let both = gradients(&model, &vec![device.clone(); 2], vec![(0, 0..2), (1, 0..2)], loss);
-        let image = gradients(&model, std::slice::from_ref(&device), vec![(0, 0..2)], loss);
-        let text = gradients(&model, &[device], vec![(1, 0..2)], loss);
+        let both = gradients(&model, &vec![device.clone(); 2], vec![(0, 0..2, 0.5), (1, 0..2, 0.5)], loss);
+        let image = gradients(&model, std::slice::from_ref(&device), vec![(0, 0..2, 1.0)], loss);
+        let text = gradients(&model, &[device], vec![(1, 0..2, 1.0)], loss);
         struct Compare<'a>([&'a GradientsParams; 3], usize);
         impl ModuleVisitor for Compare<'_> {
             fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
@@ -229,8 +222,8 @@ mod tests {
     #[test]
     fn fewer_shares_than_devices() {
         let (model, device) = (model(), Device::flex().autodiff());
-        let alone = loss(&model, (0, 0..1), &device).loss.into_scalar::<f32>();
-        let batch = gradients(&model, &vec![device; 3], vec![(0, 0..1)], loss);
+        let alone = loss(&model, (0, 0..1, 1.0), &device).total.into_scalar::<f32>();
+        let batch = gradients(&model, &vec![device; 3], vec![(0, 0..1, 1.0)], loss);
         assert!((batch.loss - f64::from(alone)).abs() < TOLERANCE);
     }
 }

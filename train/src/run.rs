@@ -13,7 +13,7 @@ pub use objective::{
     AlignmentSettings, ClassificationSettings, MatchSettings, Objective, Recipe, Stage1Settings, Stage2Settings,
 };
 pub use settings::{DataSettings, ModelSettings, Run, TokenizerSettings};
-pub use training::{OptimizerName, OptimizerSettings, TrainingSettings};
+pub use training::{ArithmeticName, OptimizerName, OptimizerSettings, TrainingSettings};
 
 use serde::de::DeserializeOwned;
 

@@ -9,8 +9,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use burn::module::Module;
-use burn::tensor::Device;
-use mbsd_net::{Mbsd, STANDARD_DEVIATION, load, load_encoder, load_pretraining, weights};
+use burn::tensor::{Device, Tensor};
+use mbsd_net::{Arithmetic, Mbsd, STANDARD_DEVIATION, load, load_encoder, load_pretraining, weights};
 use mbsd_spec::Variant;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -25,7 +25,7 @@ use crate::optim::{Optimizer, Schedule};
 use crate::progress::Progress;
 use crate::run::Objective;
 use crate::trainer::{Trainer, initialized};
-use crate::{Run, TrainError};
+use crate::{Run, TrainError, parallel};
 use prepare::Prepared;
 pub(crate) use rows::labelled;
 
@@ -43,12 +43,15 @@ pub struct Span {
     pub stop_at_step: Option<usize>,
 }
 
-/// Trains as `run` says, on `device` (one without automatic differentiation), and leaves checkpoints in `run.output`.
-/// A run in several sessions ends with the same weights as one in a single session.
+/// Trains as `run` says and leaves checkpoints in `run.output`. A run in several sessions ends with the same weights as one
+/// in a single session.
+///
+/// Of the `devices`, at least one and without automatic differentiation, the first holds weights and moments; with several,
+/// each computes a part of every batch.
 ///
 /// # Errors
 /// See [`TrainError`].
-pub fn train(run: &Run, span: Span, device: &Device) -> Result<State, TrainError> {
+pub fn train(run: &Run, span: Span, devices: &[Device]) -> Result<State, TrainError> {
     fs::create_dir_all(&run.output).map_err(TrainError::io("create", &run.output))?;
     let resumed = if span.resume { last(&run.output)? } else { None };
     let state = resumed.as_deref().map(|folder| resumable(run, folder)).transpose()?;
@@ -61,7 +64,7 @@ pub fn train(run: &Run, span: Span, device: &Device) -> Result<State, TrainError
         return Err(TrainError::run("output", format!("{}: {reason}", run.output.display())));
     }
     let data = prepare::prepare(run, resumed.as_deref())?;
-    let mut session = Session::start(run, &data, device, resumed.as_deref().zip(state))?;
+    let mut session = Session::start(run, &data, devices, resumed.as_deref().zip(state))?;
     session.train(span)
 }
 
@@ -93,6 +96,9 @@ fn resumable(run: &Run, folder: &Path) -> Result<State, TrainError> {
 struct Session<'a> {
     run: &'a Run,
     data: &'a Prepared,
+    /// Where batches are computed, with automatic differentiation.
+    devices: Vec<Device>,
+    /// The first of them without.
     device: Device,
     trainer: Trainer,
     state: State,
@@ -106,9 +112,10 @@ impl<'a> Session<'a> {
     fn start(
         run: &'a Run,
         data: &'a Prepared,
-        device: &Device,
+        devices: &[Device],
         resumed: Option<(&Path, State)>,
     ) -> Result<Self, TrainError> {
+        let device = &devices[0];
         let training = device.clone().autodiff();
         device.seed(run.seed);
         let deviation = run.model.initializer_range.unwrap_or(STANDARD_DEVIATION);
@@ -127,6 +134,7 @@ impl<'a> Session<'a> {
             (None, Some(path)) => start_from(initialized(fresh()), path)?,
             (None, None) => initialized(fresh()),
         };
+        let model = model.with_arithmetic(run.training.arithmetic.into());
         let mut optimizer = Optimizer::new(&run.optimizer, &model);
         if let Some((folder, _)) = &resumed {
             optimizer.load(&folder.join(OPTIMIZER), &model, device)?;
@@ -148,6 +156,7 @@ impl<'a> Session<'a> {
         Ok(Self {
             run,
             data,
+            devices: devices.iter().map(|device| device.clone().autodiff()).collect(),
             device: device.clone(),
             trainer: Trainer::new(model, optimizer, schedule, state.step),
             log: MetricsLog::open(&run.output, state.step)?,
@@ -208,26 +217,34 @@ impl<'a> Session<'a> {
         Ok(true)
     }
 
-    fn batch(&mut self, mut batch: HostBatch, epoch: usize, last: bool) -> Result<(), TrainError> {
+    fn batch(&mut self, batch: HostBatch, epoch: usize, last: bool) -> Result<(), TrainError> {
         let settings = &self.run.training;
-        let mut losses = None;
-        if batch.rows() > 0 {
+        let (rows, products) = (batch.rows(), batch.products.clone());
+        let mut terms = Vec::new();
+        if rows > 0 {
             // Dropout draws from the device: seeded anew for each batch, a resumed run draws what an uninterrupted one does.
             let batches = self.trainer.step * self.run.optimizer.accumulation + self.trainer.waiting();
-            self.device.seed(self.run.seed.wrapping_mul(1_000_003).wrapping_add(batches as u64 + 1));
-            let device = self.device.clone().autodiff();
-            let computed = self.loss.compute(self.trainer.model(), &mut batch, &device);
-            self.trainer.add(computed.total, &batch.products)?;
-            losses = Some(computed.terms);
+            for (device, number) in self.devices.iter().zip(1..) {
+                device.seed(self.run.seed.wrapping_mul(1_000_003).wrapping_add(batches as u64 + number));
+            }
+            let (loss, parts) = (self.loss, batch.split(self.devices.len()));
+            let computed = parallel::gradients(
+                self.trainer.model(),
+                &self.devices,
+                parts,
+                |model, (mut part, portion), device| loss.compute(model, &mut part, portion, device),
+            );
+            self.trainer.add(computed.loss, computed.gradients, &products)?;
+            terms = computed.terms;
         }
         let waiting = self.trainer.waiting();
         if waiting == 0 || waiting < self.run.optimizer.accumulation && !last {
-            self.progress.samples(batch.rows());
+            self.progress.samples(rows);
             return Ok(());
         }
-        let report = self.trainer.step(&batch.products)?;
+        let report = self.trainer.step(&products)?;
         let step = self.trainer.step;
-        let rate = self.progress.step(step, epoch + 1, report.loss, batch.rows());
+        let rate = self.progress.step(step, epoch + 1, report.loss, rows);
         if step.is_multiple_of(settings.log_every) {
             let mut line = json!({
                 "step": step,
@@ -237,8 +254,7 @@ impl<'a> Session<'a> {
                 "learning_rate": report.learning_rate,
                 "samples_per_second": rate,
             });
-            let terms: Vec<(&str, f64)> =
-                losses.into_iter().flatten().map(|(name, loss)| (name, f64::from(loss.into_scalar::<f32>()))).collect();
+            let terms = sums(terms);
             self.progress.terms(&terms);
             if !terms.is_empty() {
                 line["terms"] = terms.into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
@@ -266,7 +282,8 @@ impl<'a> Session<'a> {
     }
 
     fn validate(&mut self) -> Result<BTreeMap<Variant, Metrics>, TrainError> {
-        let model = self.trainer.model().valid();
+        // What is exported computes in single precision, whatever training does.
+        let model = self.trainer.model().valid().with_arithmetic(Arithmetic::F32);
         let Self { progress, data, run, device, .. } = self;
         let (rows, batch_size) = (&data.validation_rows, run.training.batch_size);
         progress.pause(|| match run.objective {
@@ -332,6 +349,19 @@ fn batch_loss(run: &Run) -> BatchLoss {
         (Some(stage2), Objective::Stage2) => BatchLoss::Stage2(stage2.sdmi(run.recipe)),
         _ => BatchLoss::Head { smoothing: run.training.label_smoothing },
     }
+}
+
+/// Adds up the terms of a loss that parts of a batch have, each where it was computed.
+fn sums(terms: Vec<(&'static str, Tensor<1>)>) -> Vec<(&'static str, f64)> {
+    let mut sums: Vec<(&str, f64)> = Vec::new();
+    for (name, loss) in terms {
+        let value = f64::from(loss.into_scalar::<f32>());
+        match sums.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, sum)) => *sum += value,
+            None => sums.push((name, value)),
+        }
+    }
+    sums
 }
 
 /// Takes what a checkpoint has of the model; the rest stays as it was drawn.

@@ -50,23 +50,21 @@ impl Trainer {
         self.model.as_ref().expect("only `step` takes the model, and it puts it back")
     }
 
-    /// Adds the gradients of a batch's `loss`, `[1]`, to those of the next step; [`Trainer::step`] takes it. `products` are
-    /// the batch's, for the message if it diverges; the model is then as it was.
+    /// Adds the gradients of a batch to those of the next step; [`Trainer::step`] takes it. `loss` is the batch's, and
+    /// `products` are, for the message if it diverges; the model is then as it was.
     ///
     /// # Errors
     /// [`TrainError::Diverged`] if the loss is not finite.
-    pub fn add(&mut self, loss: Tensor<1>, products: &[String]) -> Result<f64, TrainError> {
-        let value = f64::from(loss.clone().into_scalar::<f32>());
-        if !value.is_finite() {
+    pub fn add(&mut self, loss: f64, gradients: GradientsParams, products: &[String]) -> Result<(), TrainError> {
+        if !loss.is_finite() {
             return Err(self.diverged("the loss", products));
         }
-        let gradients = GradientsParams::from_grads(loss.backward(), self.model());
         if let Some(model) = &self.model {
             self.accumulator.accumulate(model, gradients);
         }
         self.accumulated += 1;
-        self.losses += value;
-        Ok(value)
+        self.losses += loss;
+        Ok(())
     }
 
     /// Batches whose gradients wait for a step.
@@ -122,6 +120,12 @@ mod tests {
     use super::*;
     use crate::run::OptimizerSettings;
 
+    fn add(trainer: &mut Trainer, loss: Tensor<1>, products: &[String]) -> Result<(), TrainError> {
+        let value = f64::from(loss.clone().into_scalar::<f32>());
+        let gradients = GradientsParams::from_grads(loss.backward(), trainer.model());
+        trainer.add(value, gradients, products)
+    }
+
     #[test]
     fn a_loss_that_is_no_number_stops_with_the_batch_named() {
         let config =
@@ -133,13 +137,13 @@ mod tests {
         let mut trainer = Trainer::new(model, optimizer, Schedule::new(1e-3, 0.1, 10), 6);
         for (loss, what) in [(f32::NAN, "the loss"), (f32::INFINITY, "the loss")] {
             let bias = trainer.model().classifier.bias.as_ref().unwrap().val();
-            let error = trainer.add(bias.sum() * loss, &["p1".to_owned(), "p2".to_owned()]).unwrap_err();
+            let error = add(&mut trainer, bias.sum() * loss, &["p1".to_owned(), "p2".to_owned()]).unwrap_err();
             assert!(error.to_string().starts_with(&format!("{what} is not a finite number at step 7")), "{error}");
             assert!(error.to_string().contains("p1, p2"), "{error}");
         }
         assert_eq!(trainer.step, 6);
         let bias = trainer.model().classifier.bias.as_ref().unwrap().val();
-        trainer.add(bias.sum(), &[]).unwrap();
+        add(&mut trainer, bias.sum(), &[]).unwrap();
         trainer.step(&[]).unwrap();
         assert_eq!(trainer.step, 7);
     }
@@ -158,7 +162,8 @@ mod tests {
         let after = |losses: &[f64]| {
             let mut trainer = trainer();
             for &factor in losses {
-                trainer.add(weight(&trainer).square().sum() * factor, &[]).unwrap();
+                let loss = weight(&trainer).square().sum() * factor;
+                add(&mut trainer, loss, &[]).unwrap();
             }
             assert_eq!(trainer.waiting(), losses.len());
             let report = trainer.step(&[]).unwrap();

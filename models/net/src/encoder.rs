@@ -6,6 +6,7 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::softmax;
 use mbsd_spec::Config;
 
+use crate::arithmetic::{self, like, single};
 use crate::initial::Initial;
 use crate::kernels::{self, gelu};
 use crate::norm::LayerNorm;
@@ -16,10 +17,10 @@ use crate::norm::LayerNorm;
 /// by sequence and takes three times as long on a CPU. Elsewhere the plain form is what runtimes recognise.
 fn linear(map: &Linear, input: Tensor<3>) -> Tensor<3> {
     if !input.device().is_autodiff() {
-        return map.forward(input);
+        return arithmetic::linear(map, input);
     }
     let [batch, tokens, inputs] = input.dims();
-    let output = map.forward(input.reshape([batch * tokens, inputs]));
+    let output = arithmetic::linear(map, input.reshape([batch * tokens, inputs]));
     let [_, outputs] = output.dims();
     output.reshape([batch, tokens, outputs])
 }
@@ -59,7 +60,7 @@ impl Attention {
 
     /// What the tokens `asking`, `[batch, asking, hidden]`, make of all tokens, `[batch, tokens, hidden]`.
     fn forward(&self, asking: Tensor<3>, hidden: Tensor<3>, mask: Option<Tensor<4>>) -> Tensor<3> {
-        self.norm.forward(self.attend(asking.clone(), hidden, mask) + asking)
+        self.norm.forward_sum(self.attend(asking.clone(), hidden, mask), asking)
     }
 
     /// [`Attention::forward`] without its residual connection and LayerNorm.
@@ -84,12 +85,12 @@ impl Attention {
         let query = split(query, queries).swap_dims(1, 2);
         let key = split(key, tokens).permute([0, 2, 3, 1]);
         let value = split(value, tokens).swap_dims(1, 2);
-        let scores = query.matmul(key) / (head_size as f64).sqrt();
+        let scores = single(query.matmul(key)) / (head_size as f64).sqrt();
         let scores = match mask {
             Some(mask) => scores + mask,
             None => scores,
         };
-        let probabilities = self.probability_dropout.forward(softmax(scores, 3));
+        let probabilities = like(self.probability_dropout.forward(softmax(scores, 3)), value.dtype());
         probabilities.matmul(value).swap_dims(1, 2).reshape([batch, queries, width])
     }
 }
@@ -131,7 +132,7 @@ impl Layer {
     }
 
     fn feed_forward(&self, hidden: Tensor<3>) -> Tensor<3> {
-        self.norm.forward(self.widen(hidden.clone()) + hidden)
+        self.norm.forward_sum(self.widen(hidden.clone()), hidden)
     }
 
     /// The layer with its LayerNorms before attention and feed-forward network instead of behind them, for the first

@@ -3,12 +3,13 @@
 use burn::module::{Module, Param};
 use burn::nn::conv::Conv2d;
 use burn::nn::{Dropout, DropoutConfig};
-use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 use burn::tensor::module::linear;
+use burn::tensor::{DType, Tensor};
 use mbsd_spec::config::CONV_LAYER_NORM_EPS;
 use mbsd_spec::{Config, Patchify};
 
+use crate::arithmetic::like;
 use crate::initial::Initial;
 use crate::norm::LayerNorm;
 
@@ -60,10 +61,10 @@ impl PatchifyStage {
             .reshape([batch, rows, size, columns, size, channels])
             .permute([0, 1, 3, 2, 4, 5])
             .reshape([batch * rows * columns, size * size * channels]);
-        let weight = self.convolution.weight.val();
+        let weight = like(self.convolution.weight.val(), windows.dtype());
         let [outputs, ..] = weight.dims();
         let weight = weight.permute([2, 3, 1, 0]).reshape([size * size * channels, outputs]);
-        let bias = self.convolution.bias.as_ref().map(|bias| bias.val());
+        let bias = self.convolution.bias.as_ref().map(|bias| like(bias.val(), windows.dtype()));
         let output = linear(windows, weight, bias);
         let output = match &self.norm {
             Some(norm) => relu(norm.forward(output)),
@@ -115,7 +116,7 @@ impl ImageEmbeddings {
     /// Patch vectors as the patchify network makes them, row by row of the image: `[batch, patches, hidden]`.
     pub fn patch_features(&self, pixel_values: Tensor<4>) -> Tensor<3> {
         // On a CPU the backward of a convolution takes twice as long as that of the linear map it is here.
-        if pixel_values.device().is_autodiff() {
+        if pixel_values.device().is_autodiff() || pixel_values.dtype() != DType::F32 {
             let pixels = pixel_values.permute([0, 2, 3, 1]);
             let features = self.patchify.iter().fold(pixels, |features, stage| stage.forward_channels_last(features));
             return features.flatten::<3>(1, 2);

@@ -4,6 +4,7 @@
 //! it, and the exporter captures it. Field paths become the names of exported nodes
 //! (`encoder.layer.3.attention.query`). Uses `burn` and `mbsd-spec`; knows no data set and no engine.
 
+mod arithmetic;
 pub mod baselines;
 pub mod encoder;
 pub mod image;
@@ -15,6 +16,7 @@ pub mod reconstruction;
 pub mod text;
 pub mod weights;
 
+pub use arithmetic::Arithmetic;
 pub use image::{ImageInput, PatchInput};
 pub use initial::STANDARD_DEVIATION;
 pub use model::{Encoded, Head, Mbsd};

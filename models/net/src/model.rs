@@ -7,6 +7,7 @@ use burn::tensor::{Device, Int, Tensor, s};
 use mbsd_spec::config::MODALITIES;
 use mbsd_spec::{Config, Task};
 
+use crate::arithmetic::{Arithmetic, single};
 use crate::encoder::Encoder;
 use crate::image::{ImageEmbeddings, ImageInput, PatchInput};
 use crate::initial::{Initial, STANDARD_DEVIATION};
@@ -59,7 +60,7 @@ impl Head {
 /// What the encoder makes of a batch.
 #[derive(Debug, Clone)]
 pub struct Encoded {
-    /// Every token's vector, `[batch, tokens, hidden]`: text, image `[CLS]`, patches.
+    /// Every token's vector, `[batch, tokens, hidden]`: text, image `[CLS]`, patches; in the model's arithmetic.
     pub last_hidden_state: Tensor<3>,
     /// tanh(dense(first token)), `[batch, hidden]`.
     pub pooled: Tensor<2>,
@@ -76,7 +77,7 @@ impl Pooler {
     /// `[batch, tokens, hidden]` to `[batch, hidden]`, from the first token.
     pub fn forward(&self, hidden: Tensor<3>) -> Tensor<2> {
         let first = hidden.narrow(1, 0, 1).squeeze_dim::<2>(1);
-        tanh(self.dense.forward(first))
+        tanh(self.dense.forward(single(first)))
     }
 }
 
@@ -99,6 +100,8 @@ pub struct Mbsd {
     pub reconstruction: Option<Reconstruction>,
     #[module(skip)]
     head: Head,
+    #[module(skip)]
+    arithmetic: Arithmetic,
 }
 
 /// One side's token vectors, `[batch, tokens, hidden]`, and what is added to the scores of its positions, `[batch, tokens]`
@@ -129,6 +132,7 @@ impl Mbsd {
             classifier: initial.linear(inputs, outputs),
             reconstruction: None,
             head,
+            arithmetic: Arithmetic::default(),
         }
     }
 
@@ -136,6 +140,12 @@ impl Mbsd {
     /// `standard_deviation`.
     pub fn with_reconstruction(mut self, config: &Config, standard_deviation: f64, device: &Device) -> Self {
         self.reconstruction = Some(Reconstruction::init(config, Initial { device, standard_deviation }));
+        self
+    }
+
+    /// The same model, computing in another arithmetic; its parameters stay what they are.
+    pub fn with_arithmetic(mut self, arithmetic: Arithmetic) -> Self {
+        self.arithmetic = arithmetic;
         self
     }
 
@@ -154,7 +164,7 @@ impl Mbsd {
     pub fn encode(&self, text: Option<TextInput>, image: Option<ImageInput>) -> Encoded {
         let text = text.map(|text| self.text_side(text));
         let image = image.map(|ImageInput { pixel_values, present }| {
-            self.image_side(PatchInput { features: self.image.patch_features(pixel_values), present })
+            self.image_side(PatchInput { features: self.patch_features(pixel_values), present })
         });
         self.encode_sides(text, image)
     }
@@ -176,7 +186,7 @@ impl Mbsd {
     /// If both inputs are `None`, or their batch sizes differ.
     pub fn pooled(&self, text: Option<TextInput>, image: Option<ImageInput>) -> Tensor<2> {
         let patches = image.map(|ImageInput { pixel_values, present }| PatchInput {
-            features: self.image.patch_features(pixel_values),
+            features: self.patch_features(pixel_values),
             present,
         });
         self.pooled_patches(text, patches)
@@ -189,7 +199,13 @@ impl Mbsd {
     pub fn pooled_patches(&self, text: Option<TextInput>, patches: Option<PatchInput>) -> Tensor<2> {
         let text = text.map(|text| self.text_side(text));
         let (tokens, mask) = joined(text, patches.map(|patches| self.image_side(patches)));
-        self.pooler.forward(self.encoder.forward_first(tokens, mask))
+        self.pooler.forward(self.encoder.forward_first(self.arithmetic.enter(tokens), mask))
+    }
+
+    /// Patch vectors of pixels, `[batch, 3, height, width]` to `[batch, patches, hidden]`, without positions: for callers that
+    /// use them twice or hide some of them.
+    pub fn patch_features(&self, pixel_values: Tensor<4>) -> Tensor<3> {
+        single(self.image.patch_features(self.arithmetic.enter(pixel_values)))
     }
 
     fn text_side(&self, TextInput { input_ids, attention_mask, token_type_ids }: TextInput) -> Side {
@@ -208,7 +224,7 @@ impl Mbsd {
 
     fn encode_sides(&self, text: Option<Side>, image: Option<Side>) -> Encoded {
         let (tokens, mask) = joined(text, image);
-        let last_hidden_state = self.encoder.forward(tokens, mask);
+        let last_hidden_state = self.encoder.forward(self.arithmetic.enter(tokens), mask);
         let pooled = self.pooler.forward(last_hidden_state.clone());
         Encoded { last_hidden_state, pooled }
     }

@@ -17,7 +17,7 @@ pub(super) struct Arguments {
     /// Change a key of the ablation file, such as seeds=[1,2]; may be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Where to compute: cpu, cuda, or cuda:1 with a GPU's number.
+    /// Where to compute: cpu, cuda, or cuda:0,1 with the numbers of GPUs that share each batch.
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: DeviceChoice,
     /// Only check the file, and list the runs of each row.
@@ -30,8 +30,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), TrainError> {
     if arguments.plan {
         return list(&plan);
     }
-    let device = arguments.device.open_one()?;
-    let results = plan.run(&device)?;
+    let devices = arguments.device.open()?;
+    let results = plan.run(&devices)?;
     let (finished, all) = results.progress();
     eprintln!(
         "{finished} of {all} cells: {0}/table.md, {0}/ablation.html, {0}/results.json",

@@ -64,16 +64,16 @@ pub struct HostBatch {
     pub present: Option<Vec<f32>>,
     /// What stage 1 hides.
     pub hidden: Option<Hidden>,
-    side: usize,
+    pub(super) side: usize,
 }
 
 /// The text of a batch.
 #[derive(Debug, Clone, Default)]
 pub struct HostText {
-    input_ids: Vec<i64>,
-    attention_mask: Option<Vec<i64>>,
-    token_type_ids: Vec<i64>,
-    longest: usize,
+    pub(super) input_ids: Vec<i64>,
+    pub(super) attention_mask: Option<Vec<i64>>,
+    pub(super) token_type_ids: Vec<i64>,
+    pub(super) longest: usize,
 }
 
 /// Labels on the device.

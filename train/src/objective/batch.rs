@@ -6,7 +6,7 @@ use mbsd_net::{Head, ImageInput, MaskedPatches, Mbsd, PatchInput, patches_of};
 use super::sdmi::{SdmiSettings, UniModal, sdmi_losses};
 use super::stage1::{PatchLoss, PatchTargets, Stage1Losses, TokenLayout, TokenTargets, stage1_losses};
 use super::{binary_cross_entropy, cross_entropy};
-use crate::data::{Hidden, HostBatch, Targets};
+use crate::data::{Hidden, HostBatch, Portion, Targets};
 
 /// What a session minimises.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,6 +32,13 @@ pub struct Losses {
     pub terms: Vec<(&'static str, Tensor<1>)>,
 }
 
+impl Losses {
+    fn times(self, factor: f64) -> Self {
+        let terms = self.terms.into_iter().map(|(name, loss)| (name, loss * factor)).collect();
+        Self { total: self.total * factor, terms }
+    }
+}
+
 /// What the head says of a batch: `[batch, outputs]`. Of two products to be compared, the pooled vectors of all first ones
 /// come before those of the second ones.
 pub fn head_logits(model: &Mbsd, pooled: Tensor<2>) -> Tensor<2> {
@@ -46,18 +53,24 @@ pub fn head_logits(model: &Mbsd, pooled: Tensor<2>) -> Tensor<2> {
 }
 
 impl BatchLoss {
-    /// The losses of a batch that has what they need; its inputs are moved out of it. `device` is the model's.
+    /// The losses of a batch that has what they need; its inputs are moved out of it. `device` is the model's. Of a part of a
+    /// batch, `portion` makes what is added up over the parts the losses of the whole; but where stage 2 averages per
+    /// direction, the rows of one direction are those of each part.
     ///
     /// # Panics
     /// For [`BatchLoss::Stage1`], if the model has no [`mbsd_net::Reconstruction`].
-    pub fn compute(self, model: &Mbsd, batch: &mut HostBatch, device: &Device) -> Losses {
+    pub fn compute(self, model: &Mbsd, batch: &mut HostBatch, portion: Portion, device: &Device) -> Losses {
         match self {
             Self::Stage1(patch_loss) => {
                 let Stage1Losses { mlm, mpm, total } = stage1(model, batch, patch_loss, device).losses;
-                let terms = [("mlm", mlm), ("mpm", mpm)].into_iter().filter_map(|(name, loss)| Some((name, loss?)));
-                Losses { total, terms: terms.collect() }
+                let terms = [("mlm", mlm, portion.tokens), ("mpm", mpm, portion.patches)]
+                    .into_iter()
+                    .filter_map(|(name, loss, portion)| Some((name, loss? * portion)));
+                let terms: Vec<_> = terms.collect();
+                let total = terms.iter().map(|(_, loss)| loss.clone()).reduce(|sum, loss| sum + loss).unwrap_or(total);
+                Losses { total, terms }
             }
-            Self::Stage2(settings) => stage2(model, batch, settings, device),
+            Self::Stage2(settings) => stage2(model, batch, settings, device).times(portion.rows),
             Self::Head { smoothing } => {
                 let targets = batch.targets(matches!(model.head(), Head::Match | Head::Alignment), device);
                 let (text, image) = batch.take_inputs(device);
@@ -66,7 +79,7 @@ impl BatchLoss {
                     Targets::Binary(labels) => binary_cross_entropy(logits.squeeze_dim::<1>(1), labels, smoothing),
                     Targets::Classes(classes) => cross_entropy(logits, classes, smoothing),
                 };
-                Losses { total, terms: Vec::new() }
+                Losses { total, terms: Vec::new() }.times(portion.rows)
             }
         }
     }
@@ -94,7 +107,7 @@ pub fn stage1(model: &Mbsd, batch: &mut HostBatch, patch_loss: PatchLoss, device
     let mut layout = TokenLayout { text: longest, patches: 0 };
     let mut targets = None;
     let patches = image.map(|ImageInput { pixel_values, present }| {
-        let features = model.image.patch_features(pixel_values.clone());
+        let features = model.patch_features(pixel_values.clone());
         let [_, count, _] = features.dims();
         layout.patches = count;
         let [_, _, height, width] = pixel_values.dims();
@@ -145,7 +158,7 @@ fn stage2(model: &Mbsd, batch: &mut HostBatch, settings: SdmiSettings, device: &
     let (text, image) = batch.take_inputs(device);
     // The patchify network sees an image once for both inputs that have it.
     let patches = image.map(|ImageInput { pixel_values, present }| PatchInput {
-        features: model.image.patch_features(pixel_values),
+        features: model.patch_features(pixel_values),
         present,
     });
     let qi = model.match_logits(model.pooled_patches(text.clone(), patches.clone()));

@@ -1,5 +1,6 @@
 //! How weights follow gradients, and for how long.
 
+use mbsd_net::Arithmetic;
 use serde::{Deserialize, Serialize};
 
 /// An optimizer.
@@ -49,6 +50,26 @@ impl Default for OptimizerSettings {
     }
 }
 
+/// What the patchify network and the encoder compute in; weights are single precision in any case.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ArithmeticName {
+    /// Single precision.
+    #[default]
+    F32,
+    /// bfloat16.
+    Bf16,
+}
+
+impl From<ArithmeticName> for Arithmetic {
+    fn from(name: ArithmeticName) -> Self {
+        match name {
+            ArithmeticName::F32 => Self::F32,
+            ArithmeticName::Bf16 => Self::Bf16,
+        }
+    }
+}
+
 /// How long to train, on what batches.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -72,6 +93,9 @@ pub struct TrainingSettings {
     /// Probability mass moved from the label to all labels (fine-tuning).
     #[serde(default)]
     pub label_smoothing: f64,
+    /// What patchify network and encoder compute in.
+    #[serde(default)]
+    pub arithmetic: ArithmeticName,
     /// Steps between lines of `metrics.jsonl`.
     #[serde(default = "default_log_every")]
     pub log_every: usize,

@@ -20,7 +20,7 @@ fn encoded(case: &Case) -> (Mbsd, Tensor<3>, TokenLayout) {
     let masked: Vec<bool> = case.integers("masked_patches").iter().map(|&masked| masked != 0).collect();
     let shape = case.shape("masked_patches");
     let masked = Tensor::<2, Bool>::from_data(TensorData::new(masked, shape.clone()), &case.device);
-    let features = model.image.patch_features(case.tensor("pixel_values"));
+    let features = model.patch_features(case.tensor("pixel_values"));
     let parts = model.reconstruction.as_ref().unwrap();
     let features = parts.mask_patches(features, MaskedPatches { masked, source: None });
     let text = TextInput {

@@ -44,7 +44,7 @@ fn passes(
         attention_mask: Some(case.ids("attention_mask")),
         token_type_ids: Some(case.ids("token_type_ids")),
     };
-    let features = model.image.patch_features(case.tensor("pixel_values"));
+    let features = model.patch_features(case.tensor("pixel_values"));
     let patches = || Some(PatchInput { features: features.clone(), present: None });
     let pooled = [
         encode(model, Some(text()), patches()),

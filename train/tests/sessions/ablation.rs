@@ -87,13 +87,13 @@ fn rows_share_runs_and_a_second_start_goes_on() {
     assert_eq!(plan.cells.iter().map(|cell| cell.seed).collect::<Vec<_>>(), [[3; 5], [4; 5]].concat());
 
     // An earlier start ended within the first run.
-    let device = Device::flex();
+    let devices = [Device::flex()];
     let stopped = Span { resume: true, stop_at_step: Some(2), ..Span::default() };
-    train(&plan.runs[0].run, stopped, &device).unwrap();
+    train(&plan.runs[0].run, stopped, &devices).unwrap();
     let partial = plan.report(&BTreeMap::new()).unwrap();
     assert_eq!((partial.progress(), partial.rows[0].summary.len()), ((0, 10), 0));
 
-    let results = plan.run(&device).unwrap();
+    let results = plan.run(&devices).unwrap();
     assert_eq!(results.progress(), (10, 10));
     for cell in &plan.cells {
         let planned = &plan.runs[*cell.runs.last().unwrap()];
@@ -142,16 +142,16 @@ fn rows_share_runs_and_a_second_start_goes_on() {
     for run in [gone, early] {
         std::fs::remove_dir_all(&run.run.output).unwrap();
     }
-    train(&early.run, Span { resume: true, stop_after: Some(1), ..Span::default() }, &device).unwrap();
+    train(&early.run, Span { resume: true, stop_after: Some(1), ..Span::default() }, &devices).unwrap();
     let unfinished = plan.report(&BTreeMap::new()).unwrap();
     assert_eq!(unfinished.progress(), (8, 10));
-    assert_eq!(plan.run(&device).unwrap(), results);
+    assert_eq!(plan.run(&devices).unwrap(), results);
     let after = written(&plan);
     let changed: Vec<&String> = after.keys().filter(|&name| before[name] != after[name]).collect();
     let mut expected = vec![&gone.name, &early.name];
     expected.sort();
     assert_eq!(changed, expected);
-    assert_eq!(plan.run(&device).unwrap(), results);
+    assert_eq!(plan.run(&devices).unwrap(), results);
     assert_eq!(written(&plan), after, "what is finished is not repeated");
 }
 

@@ -44,12 +44,12 @@ fn bad_rows_are_counted_and_named_up_to_a_limit() {
     lines.push_str("{\"id\": \"absent\", \"title\": \"wool hat\", \"image\": \"absent.png\", \"colour\": \"red\", \"material\": \"wool\"}\n");
     lines.push_str("not json\n");
     std::fs::write(&path, lines).unwrap();
-    let device = Device::flex();
+    let devices = [Device::flex()];
     let run = catalogue.run("match", "out", &["training.epochs=1"]);
-    train(&run, Span::default(), &device).unwrap();
+    train(&run, Span::default(), &devices).unwrap();
 
     let strict = catalogue.run("match", "strict", &["data.max_bad_rows=0.01"]);
-    let error = train(&strict, Span::default(), &device).unwrap_err();
+    let error = train(&strict, Span::default(), &devices).unwrap_err();
     assert!(matches!(error, TrainError::BadRows { bad: 3, rows: 63, .. }), "{error}");
     assert!(error.to_string().contains("row 61 (id broken)"), "{error}");
 }
@@ -58,13 +58,13 @@ fn bad_rows_are_counted_and_named_up_to_a_limit() {
 fn a_run_is_neither_overwritten_nor_continued_by_another() {
     let _alone = alone();
     let catalogue = Catalogue::new(40, 20);
-    let device = Device::flex();
+    let devices = [Device::flex()];
     let run = |changes: &[&str]| catalogue.run("match", "out", changes);
-    train(&run(&[]), Span { stop_after: Some(1), ..Span::default() }, &device).unwrap();
-    let error = train(&run(&[]), Span::default(), &device).unwrap_err().to_string();
+    train(&run(&[]), Span { stop_after: Some(1), ..Span::default() }, &devices).unwrap();
+    let error = train(&run(&[]), Span::default(), &devices).unwrap_err().to_string();
     assert!(error.contains("use --resume"), "{error}");
     let other = run(&["optimizer.learning_rate=2e-3"]);
-    let error = train(&other, Span { resume: true, ..Span::default() }, &device).unwrap_err().to_string();
+    let error = train(&other, Span { resume: true, ..Span::default() }, &devices).unwrap_err().to_string();
     assert!(error.contains("another run file"), "{error}");
 }
 
@@ -72,9 +72,9 @@ fn a_run_is_neither_overwritten_nor_continued_by_another() {
 fn data_without_anything_to_learn_are_an_error() {
     let catalogue = Catalogue::new(40, 20);
     std::fs::write(catalogue.path("tags.txt"), "Colour:mauve\n").unwrap();
-    let error = train(&catalogue.run("match", "out", &[]), Span::default(), &Device::flex()).unwrap_err();
+    let error = train(&catalogue.run("match", "out", &[]), Span::default(), &[Device::flex()]).unwrap_err();
     assert!(error.to_string().contains("no product has a value of the tags"), "{error}");
     std::fs::write(catalogue.path("tags.txt"), "Weight:heavy\n").unwrap();
-    let error = train(&catalogue.run("match", "out", &[]), Span::default(), &Device::flex()).unwrap_err();
+    let error = train(&catalogue.run("match", "out", &[]), Span::default(), &[Device::flex()]).unwrap_err();
     assert!(error.to_string().contains("`Weight:heavy` has no column in match.attributes"), "{error}");
 }

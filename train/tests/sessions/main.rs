@@ -2,6 +2,7 @@
 
 mod ablation;
 mod catalogue;
+mod devices;
 mod failures;
 mod pretraining;
 mod runs;

@@ -27,10 +27,10 @@ fn stage_1_learns_to_fill_in_what_is_hidden() {
                 &with(&["optimizer.learning_rate=1e-9", "training.epochs=1"]),
             ),
             Span::default(),
-            &Device::flex(),
+            &[Device::flex()],
         )
         .unwrap();
-        let state = train(&run, Span::default(), &Device::flex()).unwrap();
+        let state = train(&run, Span::default(), &[Device::flex()]).unwrap();
         let (before, after) = (&untrained.validation[&Variant::Full], &state.validation[&Variant::Full]);
         // A title is a material and a kind: 2 and 4 words, so chance is between a quarter and a half.
         assert!(before.accuracy < 0.3 && after.accuracy > 0.3, "{recipe}: {} then {}", before.accuracy, after.accuracy);
@@ -47,14 +47,14 @@ fn stage_1_learns_to_fill_in_what_is_hidden() {
 fn stage_2_teaches_both_modalities_and_fine_tuning_starts_from_it() {
     let _alone = alone();
     let catalogue = Catalogue::new(400, 120);
-    let device = Device::flex();
+    let devices = [Device::flex()];
     let stage1 = catalogue.run("stage1", "stage1", &with(&["training.epochs=1"]));
-    train(&stage1, Span::default(), &device).unwrap();
+    train(&stage1, Span::default(), &devices).unwrap();
 
     let checkpoint = format!("model.checkpoint={}", catalogue.path("stage1/best").display());
     let changes = with(&["training.epochs=10", "stage2.pairs_per_epoch=600", &checkpoint]);
     let run = catalogue.run("stage2", "stage2", &changes);
-    let state = train(&run, Span::default(), &device).unwrap();
+    let state = train(&run, Span::default(), &devices).unwrap();
     let area = |variant| state.validation[&variant].roc_auc.unwrap();
     let (full, text, image) = (area(Variant::Full), area(Variant::Text), area(Variant::Image));
     // Half of the wrong queries ask for another colour, which only the image tells, half for another material.
@@ -69,9 +69,9 @@ fn stage_2_teaches_both_modalities_and_fine_tuning_starts_from_it() {
 
     let checkpoint = format!("model.checkpoint={}", catalogue.path("stage2/best").display());
     let run = catalogue.run("match", "match", &with(&["training.epochs=2", &checkpoint]));
-    let started = train(&run, Span::default(), &device).unwrap();
+    let started = train(&run, Span::default(), &devices).unwrap();
     let scratch = catalogue.run("match", "scratch", &with(&["training.epochs=2"]));
-    let scratch = train(&scratch, Span::default(), &device).unwrap();
+    let scratch = train(&scratch, Span::default(), &devices).unwrap();
     let full = |state: &mbsd_train::checkpoint::State| state.validation[&Variant::Full].roc_auc.unwrap();
     assert!(full(&started) > full(&scratch) + 0.1, "{} from stage 2, {} from nothing", full(&started), full(&scratch));
 }
@@ -81,7 +81,7 @@ fn stage_2_without_distillation_encodes_less() {
     let _alone = alone();
     let catalogue = Catalogue::new(60, 30);
     let changes = with(&["training.epochs=1", "stage2.uni_modal=false", "stage2.distillation=false"]);
-    train(&catalogue.run("stage2", "out", &changes), Span::default(), &Device::flex()).unwrap();
+    train(&catalogue.run("stage2", "out", &changes), Span::default(), &[Device::flex()]).unwrap();
     let log = std::fs::read_to_string(catalogue.path("out/metrics.jsonl")).unwrap();
     assert!(log.contains("\"qi\"") && !log.contains("\"qt\"") && !log.contains("\"kl\""), "{log}");
 }
@@ -91,7 +91,7 @@ fn alignment_encodes_two_products_and_learns() {
     let _alone = alone();
     let catalogue = Catalogue::new(300, 90);
     let run = catalogue.run("alignment", "out", &with(&["training.epochs=10"]));
-    let state = train(&run, Span::default(), &Device::flex()).unwrap();
+    let state = train(&run, Span::default(), &[Device::flex()]).unwrap();
     let measured = &state.validation[&Variant::Full];
     assert!(measured.roc_auc.unwrap() > 0.8 && measured.f1.unwrap() > 0.6, "{measured:?}");
     assert_eq!((measured.tags, measured.rows), (None, 180));
@@ -108,7 +108,7 @@ fn pairs_of_unknown_products_are_named_up_to_a_limit() {
     lines.push_str("{\"product\": \"nobody\", \"query\": \"red wool\", \"label\": 1}\n");
     std::fs::write(&path, lines).unwrap();
     let run = catalogue.run("stage2", "out", &["data.max_bad_rows=0.001"]);
-    let error = train(&run, Span::default(), &Device::flex()).unwrap_err().to_string();
+    let error = train(&run, Span::default(), &[Device::flex()]).unwrap_err().to_string();
     assert!(error.contains("1 of 81 rows") && error.contains("there is no product `nobody`"), "{error}");
-    train(&catalogue.run("stage2", "out", &["training.epochs=1"]), Span::default(), &Device::flex()).unwrap();
+    train(&catalogue.run("stage2", "out", &["training.epochs=1"]), Span::default(), &[Device::flex()]).unwrap();
 }

@@ -17,7 +17,7 @@ fn match_learns_what_is_seen_and_what_is_read() {
     let catalogue = Catalogue::new(600, 240);
     let changes = ["training.epochs=16", "model.hidden_dropout_prob=0", "model.attention_probs_dropout_prob=0"];
     let run = catalogue.run("match", "out", &changes);
-    let state = train(&run, Span::default(), &Device::flex()).unwrap();
+    let state = train(&run, Span::default(), &[Device::flex()]).unwrap();
     let area = |variant| state.validation[&variant].roc_auc.unwrap();
     let (full, text, image) = (area(Variant::Full), area(Variant::Text), area(Variant::Image));
     // Half of the rows ask for the colour, which only the image tells, half for the material, which only the title does.
@@ -42,7 +42,7 @@ fn classification_learns_and_keeps_its_labels() {
     let catalogue = Catalogue::new(300, 90);
     let changes =
         ["training.epochs=5", "optimizer.name=lamb", "optimizer.learning_rate=1e-2", "training.label_smoothing=0.05"];
-    let state = train(&catalogue.run("classification", "out", &changes), Span::default(), &Device::flex()).unwrap();
+    let state = train(&catalogue.run("classification", "out", &changes), Span::default(), &[Device::flex()]).unwrap();
     let accuracy = |variant| state.validation[&variant].accuracy;
     assert!(accuracy(Variant::Full) > 0.9, "{state:?}");
     assert!(accuracy(Variant::Text) < 0.6, "the title does not tell the colour: {state:?}");
@@ -106,7 +106,7 @@ fn checkpoints_come_by_steps_and_the_newest_are_kept() {
     let _alone = alone();
     let catalogue = Catalogue::new(100, 20);
     let changes = ["training.epochs=2", "training.checkpoint_steps=2", "training.keep=3"];
-    train(&catalogue.run("match", "out", &changes), Span::default(), &Device::flex()).unwrap();
+    train(&catalogue.run("match", "out", &changes), Span::default(), &[Device::flex()]).unwrap();
     let mut names: Vec<String> = std::fs::read_dir(catalogue.path("out"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())

@@ -1,8 +1,8 @@
 //! Forward passes and losses.
 
 use burn::tensor::activation::log_softmax;
-use burn::tensor::{Int, Tensor, TensorData, s};
-use mbsd_net::{Encoded, ImageInput, TextInput};
+use burn::tensor::{DType, Int, Tensor, TensorData, s};
+use mbsd_net::{Arithmetic, Encoded, ImageInput, TextInput};
 use mbsd_spec::Task;
 
 use crate::case::{Case, TOLERANCE, assert_close, values};
@@ -54,7 +54,7 @@ fn classification(case: &Case) {
             assert_loss(-values(chosen.mean())[0], case);
         }
     }
-    let features = model.image.patch_features(case.tensor("pixel_values"));
+    let features = model.patch_features(case.tensor("pixel_values"));
     assert_close("patch_features", features, &case.floats("patch_features"));
 }
 
@@ -99,5 +99,28 @@ fn reference_row_does_not_depend_on_batch_mates_or_padding() {
         let alone =
             model.match_logits(model.encode(Some(text), Some(ImageInput { pixel_values, present: None })).pooled);
         assert_close(&format!("row {row} alone"), alone, &together[row..row + 1]);
+    }
+}
+
+#[test]
+fn reference_forward_in_bfloat16() {
+    /// Of pooled vectors and logits: bfloat16 has 8 bits, and the products of four layers add up.
+    const BFLOAT16: f32 = 2e-2;
+    for (name, task) in [("classification", Task::Classification), ("match", Task::Match)] {
+        for case in Case::on_each_device(name) {
+            let model = case.model(task).with_arithmetic(Arithmetic::Bf16);
+            let encoded = model.encode(Some(case.text("", task == Task::Match)), Some(case.image("")));
+            assert_eq!(encoded.last_hidden_state.dtype(), DType::BF16);
+            assert_eq!(encoded.pooled.dtype(), DType::F32);
+            let found = values(model.head_outputs(encoded.pooled));
+            let expected = match task {
+                Task::Match => case.floats("logits"),
+                _ => case.floats("full.logits"),
+            };
+            let differences = found.iter().zip(&expected).map(|(found, expected)| (found - expected).abs());
+            let largest = differences.fold(0.0, f32::max);
+            assert!(largest > 1e-6, "{name}: this is single precision");
+            assert!(largest <= BFLOAT16, "{name}: logits differ by {largest:e}");
+        }
     }
 }

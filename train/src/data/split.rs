@@ -1,0 +1,176 @@
+//! One batch as several, for devices that compute it together.
+
+use std::ops::Range;
+
+use super::batch::{HostBatch, HostText};
+use super::masking::Hidden;
+
+/// How much of a batch a part of it is: the shares of what its losses are averaged over.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Portion {
+    /// Of the rows.
+    pub rows: f64,
+    /// Of the tokens that stage 1 predicts.
+    pub tokens: f64,
+    /// Of the patches that stage 1 predicts.
+    pub patches: f64,
+}
+
+impl Portion {
+    /// All of it.
+    pub const WHOLE: Self = Self { rows: 1.0, tokens: 1.0, patches: 1.0 };
+}
+
+impl HostBatch {
+    /// Cuts a batch into at most `parts` parts of consecutive rows, as equal as can be. Means over the parts' rows, tokens and
+    /// patches, weighted by their portions, are those of the batch; padding stays what it was.
+    pub fn split(self, parts: usize) -> Vec<(Self, Portion)> {
+        let (rows, parts) = (self.rows(), parts.min(self.rows()));
+        if parts < 2 {
+            return vec![(self, Portion::WHOLE)];
+        }
+        let part = |number: usize| self.part(rows * number / parts..rows * (number + 1) / parts);
+        (0..parts)
+            .map(|number| (part(number), self.portion(rows * number / parts..rows * (number + 1) / parts)))
+            .collect()
+    }
+
+    fn part(&self, rows: Range<usize>) -> Self {
+        let cut = Cut { all: self.rows(), products: self.products.len(), rows: rows.clone() };
+        Self {
+            products: cut.of(&self.products),
+            positions: self.positions[rows.clone()].to_vec(),
+            labels: self.labels[rows].to_vec(),
+            text: self.text.as_ref().map(|text| cut.text(text)),
+            queries: self.queries.as_ref().map(|text| cut.text(text)),
+            pixels: self.pixels.as_ref().map(|pixels| cut.of(pixels)),
+            present: self.present.as_ref().map(|present| cut.of(present)),
+            hidden: self.hidden.as_ref().map(|hidden| cut.hidden(hidden)),
+            side: self.side,
+        }
+    }
+
+    fn portion(&self, rows: Range<usize>) -> Portion {
+        let share = |part: usize, all: usize| if all == 0 { 0.0 } else { part as f64 / all as f64 };
+        let within = |row: usize| rows.contains(&row);
+        let (tokens, patches) = self.hidden.as_ref().map_or((0.0, 0.0), |hidden| {
+            let tokens = hidden.tokens.iter().filter(|&&(row, ..)| within(row)).count();
+            let patches = hidden.patches.iter().filter(|&&(row, _)| within(row)).count();
+            (share(tokens, hidden.tokens.len()), share(patches, hidden.patches.len()))
+        });
+        Portion { rows: share(rows.len(), self.rows()), tokens, patches }
+    }
+}
+
+/// Rows of a batch, each with one product or, where two are compared, with one of each half.
+struct Cut {
+    all: usize,
+    products: usize,
+    rows: Range<usize>,
+}
+
+impl Cut {
+    /// What belongs to the rows' products, of values that belong to products.
+    fn of<T: Clone>(&self, values: &[T]) -> Vec<T> {
+        let each = values.len() / self.products;
+        (0..self.products)
+            .step_by(self.all)
+            .flat_map(|half| &values[(half + self.rows.start) * each..(half + self.rows.end) * each])
+            .cloned()
+            .collect()
+    }
+
+    fn text(&self, text: &HostText) -> HostText {
+        HostText {
+            input_ids: self.of(&text.input_ids),
+            attention_mask: text.attention_mask.as_ref().map(|mask| self.of(mask)),
+            token_type_ids: self.of(&text.token_type_ids),
+            longest: text.longest,
+        }
+    }
+
+    /// Rows are counted from the part's first.
+    fn hidden(&self, hidden: &Hidden) -> Hidden {
+        let Range { start, .. } = self.rows;
+        let patches = hidden.source.len() / self.all;
+        let moved = (start * patches) as i64;
+        let own = |row: usize| self.rows.contains(&row);
+        Hidden {
+            tokens: hidden
+                .tokens
+                .iter()
+                .filter(|t| own(t.0))
+                .map(|&(row, token, id)| (row - start, token, id))
+                .collect(),
+            patches: hidden.patches.iter().filter(|p| own(p.0)).map(|&(row, patch)| (row - start, patch)).collect(),
+            masked: self.of(&hidden.masked),
+            source: self.of(&hidden.source).into_iter().map(|source| source - moved).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Five rows of two tokens, four pixels and two patches; of twice as many products where two are compared.
+    fn batch(compared: bool) -> HostBatch {
+        let products = if compared { 10 } else { 5 };
+        let text = HostText {
+            input_ids: (0..2 * products).collect(),
+            attention_mask: Some((0..2 * products).map(|place| place % 3).collect()),
+            token_type_ids: vec![0; 2 * products as usize],
+            longest: 2,
+        };
+        HostBatch {
+            products: (0..products).map(|product| format!("p{product}")).collect(),
+            positions: vec![0, 1, 2, 4, 5],
+            labels: vec![1, 0, 1, 0, 1],
+            queries: Some(text.clone()),
+            text: Some(text),
+            pixels: Some((0..4 * products).map(|pixel| pixel as f32).collect()),
+            present: Some((0..products).map(|product| product as f32).collect()),
+            hidden: (!compared).then(|| Hidden {
+                tokens: vec![(0, 1, 7), (2, 0, 8), (4, 1, 9)],
+                patches: vec![(1, 0), (3, 1), (4, 0), (4, 1)],
+                masked: (0..10).map(|patch| patch % 2 == 0).collect(),
+                source: vec![0, 1, 3, 2, 4, 5, 7, 6, 9, 8],
+            }),
+            side: 2,
+        }
+    }
+
+    #[test]
+    fn parts_hold_every_row_once_with_all_that_belongs_to_it() {
+        let parts = batch(false).split(2);
+        assert_eq!(parts.len(), 2);
+        let (first, second) = (&parts[0], &parts[1]);
+        assert_eq!((first.0.rows(), second.0.rows()), (2, 3));
+        assert_eq!(second.0.products, ["p2", "p3", "p4"]);
+        assert_eq!(second.0.positions, [2, 4, 5]);
+        assert_eq!(second.0.pixels.as_ref().unwrap()[0], 8.0);
+        assert_eq!(second.0.text.as_ref().unwrap().input_ids, [4, 5, 6, 7, 8, 9]);
+        let hidden = second.0.hidden.as_ref().unwrap();
+        assert_eq!(hidden.tokens, [(0, 0, 8), (2, 1, 9)]);
+        assert_eq!(hidden.patches, [(1, 1), (2, 0), (2, 1)]);
+        assert_eq!(hidden.source, [0, 1, 3, 2, 5, 4], "patches are counted from the part's first row");
+        assert_eq!(second.1, Portion { rows: 0.6, tokens: 2.0 / 3.0, patches: 0.75 });
+        assert_eq!(first.1, Portion { rows: 0.4, tokens: 1.0 / 3.0, patches: 0.25 });
+    }
+
+    #[test]
+    fn compared_products_stay_together() {
+        let parts = batch(true).split(3);
+        assert_eq!(parts.iter().map(|(part, _)| part.rows()).collect::<Vec<_>>(), [1, 2, 2]);
+        assert_eq!(parts[1].0.products, ["p1", "p2", "p6", "p7"]);
+        assert_eq!(parts[1].0.present, Some(vec![1.0, 2.0, 6.0, 7.0]));
+    }
+
+    #[test]
+    fn there_are_no_empty_parts() {
+        assert_eq!(batch(false).split(9).len(), 5);
+        let whole = batch(false).split(1);
+        assert_eq!((whole.len(), whole[0].0.rows(), whole[0].1), (1, 5, Portion::WHOLE));
+        assert_eq!(HostBatch::default().split(4).len(), 1);
+    }
+}
