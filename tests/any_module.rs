@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::nn::{Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig};
+use burn::nn::{BatchNormConfig, Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::{gelu, leaky_relu, relu, sigmoid, softmax};
 use burn::tensor::{Device, Int, Tensor as BurnTensor, TensorData};
 use mbsd_export::{Compiler, ExportError, Extent, Graph, Output, onnx};
@@ -155,10 +155,51 @@ fn refused(shape: [Extent; 2], forward: impl Fn(&Linear, BurnTensor<2>) -> BurnT
 }
 
 #[test]
+fn a_module_is_as_before_once_it_is_compiled() {
+    let device = Device::flex();
+    let norm = BatchNormConfig::new(4).init(&device);
+    let (_, x) = floats([3, 4], 9);
+    let before = plain(norm.forward(x.clone()));
+    Compiler::new()
+        .float("x", ["rows".into(), 4.into()])
+        .compile(&norm, |norm, inputs| vec![Output::new("y", norm.forward(inputs.float::<2>("x")))])
+        .unwrap();
+    assert_eq!(plain(norm.forward(x)).as_f32(), before.as_f32(), "running statistics stay with the module");
+}
+
+#[test]
 fn an_operation_without_a_lowering_is_named_with_the_nearest_parameter() {
     let error = refused(["rows".into(), 4.into()], |linear, x| linear.forward(x).cumprod(1));
     let text = error.to_string();
     assert!(text.contains("`CumProd` near parameter `bias`") && text.contains("supported are: Linear"), "{text}");
+}
+
+#[test]
+fn what_depends_on_values_is_refused_with_its_place_and_a_way_out() {
+    type Forward = fn(&Linear, BurnTensor<2>) -> BurnTensor<2>;
+    let reads: [(&str, Forward); 3] = [
+        ("after `GreaterElem` near parameter `bias`", |linear, x| {
+            let places = linear.forward(x.clone()).greater_elem(0.0).argwhere();
+            x.select(0, places.slice([0..1, 0..1]).flatten(0, 1))
+        }),
+        ("after `Sum` near parameter `bias`", |linear, x| {
+            let x = linear.forward(x);
+            if x.clone().sum().into_scalar::<f32>() > 0.0 { x } else { -x }
+        }),
+        ("before its first operation", |linear, x| {
+            let first: f32 = x.to_data().iter::<f32>().next().unwrap_or(0.0);
+            linear.forward(x) * first
+        }),
+    ];
+    for (place, forward) in reads {
+        let error = refused(["rows".into(), 4.into()], forward);
+        let text = error.to_string();
+        assert!(matches!(error, ExportError::DataDependent { .. }), "{text}");
+        assert!(
+            text.contains(place) && text.contains("mask_where") && text.contains("supported are: Linear"),
+            "{text}"
+        );
+    }
 }
 
 #[test]
@@ -168,6 +209,7 @@ fn an_extent_that_does_not_fit_is_refused() {
         linear.forward(x).slice(0..rows.div_ceil(2))
     });
     assert!(matches!(error, ExportError::Dimension { .. }), "{error}");
+    assert!(error.to_string().contains("the `slice` near parameter `bias`"), "{error}");
     let error = refused(["rows".into(), 4.into()], |linear, x| {
         let [rows, _] = x.dims();
         linear.forward(x).slice(0..rows.min(4))
@@ -193,6 +235,7 @@ fn a_forward_that_branches_on_a_size_is_refused() {
 fn a_forward_that_panics_is_an_error() {
     let error = refused(["rows".into(), 4.into()], |linear, x| linear.forward(x.transpose()));
     assert!(matches!(error, ExportError::Forward { .. }), "{error}");
+    assert!(error.to_string().contains("after `SwapDims`"), "{error}");
     let error = Compiler::new()
         .float("x", ["rows".into(), 4.into()])
         .compile(&linear(), |linear, inputs| vec![Output::new("y", linear.forward(inputs.float::<2>("z")))])

@@ -31,6 +31,36 @@ fn peak_memory(child: &mut Child) -> Option<u64> {
     peak
 }
 
+/// Multiply-adds of MBSD for one product of `text` tokens and an image, where the last layer computes `last` tokens.
+fn multiply_adds(config: &Config, text: usize, last: usize) -> usize {
+    let (width, inner, tokens) = (config.hidden_size, config.intermediate_size, text + 1 + config.patches());
+    let layer = |queries: usize| {
+        let projections = 2 * tokens * width * width + 2 * queries * width * width;
+        projections + 2 * queries * tokens * width + 2 * queries * width * inner
+    };
+    // Side of the features, channels, and values under the kernel, of each convolution.
+    let patchify: [(usize, usize, usize); 4] =
+        [(56, 64, 3 * 16), (28, 192, 64 * 4), (14, 384, 192 * 4), (7, width, 384 * 4)];
+    let patchify: usize = patchify.iter().map(|(side, channels, kernel)| side * side * channels * kernel).sum();
+    let head = width * width + width;
+    (config.num_hidden_layers - 1) * layer(tokens) + layer(last) + patchify + head
+}
+
+/// `mbsd inspect` counts them from the graph, where the last layer computes its first token only.
+fn counts_multiply_adds(bundle: &Path, config: &Config) {
+    for (text, whole) in [(64, 10.1), (144, 17.3)] {
+        let all = multiply_adds(config, text, text + 1 + config.patches()) as f64 / 1e9;
+        assert!((all - whole).abs() < 0.05, "{all} GMAC of the whole forward at {text} tokens");
+        let mut inspect = program("mbsd");
+        inspect.args(["inspect", "--graph", "full", "--json", "--sizes"]).arg(format!("text={text}"));
+        let json: serde_json::Value = serde_json::from_str(&succeed(inspect.arg("--bundle").arg(bundle))).unwrap();
+        let counted = &json["multiply_adds"];
+        assert_eq!(counted["at"]["count"], multiply_adds(config, text, 1), "{counted}");
+        assert_eq!(counted["at"]["sizes"], serde_json::json!({ "batch": 1, "text": text }));
+        assert_eq!(counted["uncounted"], serde_json::json!([]));
+    }
+}
+
 #[test]
 fn the_base_model_exports_within_a_minute_and_three_times_its_memory_and_runs() {
     let folder = tempfile::tempdir().unwrap();
@@ -62,6 +92,8 @@ fn the_base_model_exports_within_a_minute_and_three_times_its_memory_and_runs() 
     let graph = at("bundle").join("onnx/full.onnx");
     let file = std::fs::metadata(&graph).unwrap().len();
     assert!(file.abs_diff(size) < size / 100, "one self-contained file: {file} bytes for weights of {size}");
+
+    counts_multiply_adds(&at("bundle"), &config);
 
     let inputs = models::rows(&config, Task::Match, Variant::Full, 2, 16);
     tensors::write(&at("in.safetensors"), &inputs).unwrap();

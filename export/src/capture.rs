@@ -4,150 +4,20 @@
 //! memory for weights; their values are read from the module itself when the graph is written.
 
 use std::any::Any;
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Bool, DType as BurnDType, Device, Int, Tensor, TensorData};
-use burn_capture::{CaptureBackend, CapturedGraph, TensorId};
+use burn_capture::{CapturedGraph, TensorId};
+use burn_ir::{BaseOperationIr, OperationIr};
 
+use crate::boundary::{Extent, InputSpec, Inputs, Output, OutputTensor};
 use crate::dims::MAX_SYMBOLS;
 use crate::error::ExportError;
 use crate::graph::{DType, Weight};
-
-/// An extent of an input: fixed, or a named size that other inputs may share.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Extent {
-    /// Always this.
-    Fixed(usize),
-    /// Whatever the caller sends.
-    Symbol {
-        /// The size's name.
-        name: String,
-        /// The largest size the forward can take, where there is one (a position table).
-        max: Option<usize>,
-    },
-}
-
-impl Extent {
-    /// A named size.
-    pub fn symbol(name: &str) -> Self {
-        Self::Symbol { name: name.to_owned(), max: None }
-    }
-
-    /// A named size the forward can take only up to `max`.
-    pub fn symbol_up_to(name: &str, max: usize) -> Self {
-        Self::Symbol { name: name.to_owned(), max: Some(max) }
-    }
-}
-
-impl From<usize> for Extent {
-    fn from(value: usize) -> Self {
-        Self::Fixed(value)
-    }
-}
-
-impl From<&str> for Extent {
-    fn from(name: &str) -> Self {
-        Self::symbol(name)
-    }
-}
-
-/// Name, type and extents of a graph input.
-#[derive(Debug, Clone)]
-pub struct InputSpec {
-    pub(crate) name: String,
-    pub(crate) dtype: DType,
-    pub(crate) shape: Vec<Extent>,
-}
-
-/// A declared output of the forward.
-pub struct Output {
-    name: String,
-    id: Result<TensorId, String>,
-}
-
-/// Tensor types that can be a graph output.
-pub trait OutputTensor {
-    /// The capture id of the tensor.
-    #[doc(hidden)]
-    fn capture_id(self) -> Result<TensorId, String>;
-}
-
-macro_rules! output_tensor {
-    ($($kind:ty),*) => {$(
-        impl<const D: usize> OutputTensor for Tensor<D, $kind> {
-            fn capture_id(self) -> Result<TensorId, String> {
-                self.try_into_primitive::<CaptureBackend>().map(|t| t.id()).map_err(|e| format!("{e:?}"))
-            }
-        }
-    )*};
-}
-output_tensor!(burn::tensor::Float, Int, Bool);
-
-impl Output {
-    /// Declares `tensor` as the output `name`.
-    pub fn new(name: &str, tensor: impl OutputTensor) -> Self {
-        Self { name: name.to_owned(), id: tensor.capture_id() }
-    }
-}
-
-/// The recorded inputs, by name, while the forward runs.
-pub struct Inputs {
-    shapes: BTreeMap<String, (DType, Vec<usize>)>,
-    device: Device,
-    given: RefCell<BTreeMap<String, GivenInput>>,
-}
-
-/// An input that the forward has asked for: its id, and the tensor for when it asks again.
-struct GivenInput {
-    id: TensorId,
-    tensor: Box<dyn Any>,
-}
-
-impl Inputs {
-    /// The float input `name`, of rank `D`.
-    ///
-    /// # Panics
-    /// If no float input of that name and rank was declared; the compiler turns it into an error.
-    pub fn float<const D: usize>(&self, name: &str) -> Tensor<D> {
-        self.get(name, DType::F32, |data, device| Tensor::<D>::from_data(data, (device, BurnDType::F32)))
-    }
-
-    /// The integer input `name`, of rank `D`.
-    ///
-    /// # Panics
-    /// If no integer input of that name and rank was declared; the compiler turns it into an error.
-    pub fn int<const D: usize>(&self, name: &str) -> Tensor<D, Int> {
-        self.get(name, DType::I64, |data, device| Tensor::<D, Int>::from_data(data, (device, BurnDType::I64)))
-    }
-
-    fn get<T: OutputTensor + Clone + 'static>(
-        &self,
-        name: &str,
-        dtype: DType,
-        make: impl Fn(TensorData, &Device) -> T,
-    ) -> T {
-        let (declared, shape) =
-            self.shapes.get(name).unwrap_or_else(|| panic!("the forward asks for the undeclared input `{name}`"));
-        assert_eq!(*declared, dtype, "input `{name}` is declared as {}", declared.name());
-        let mut given = self.given.borrow_mut();
-        if let Some(known) = given.get(name) {
-            return known.tensor.downcast_ref::<T>().expect("one rank for one input").clone();
-        }
-        let count: usize = shape.iter().product();
-        let data = match dtype {
-            DType::I64 => TensorData::new(vec![0i64; count], shape.clone()),
-            _ => TensorData::new(vec![0f32; count], shape.clone()),
-        };
-        let tensor = make(data, &self.device);
-        let id = tensor.clone().capture_id().expect("an input lies on the capture device");
-        given.insert(name.to_owned(), GivenInput { id, tensor: Box::new(tensor.clone()) });
-        tensor
-    }
-}
+use crate::lower::operation_name;
 
 /// One recording of the forward.
 pub(crate) struct Trace {
@@ -308,30 +178,54 @@ pub(crate) fn trace<M: Module>(
     let mut input_ids = BTreeMap::new();
     let mut outputs: Vec<(String, TensorId)> = Vec::new();
     let mut failure = None;
+    let mut panic = None;
     let recorded = catch_unwind(AssertUnwindSafe(|| {
         device.capture_scope(|scope| {
             let mut placeholders = Placeholders { device: &device, path: Vec::new(), ids: Vec::new() };
-            let module = module.clone().map(&mut placeholders).to_device(&device);
+            // `valid` and not `clone`: clones share running statistics, and mapping one would take them from the caller.
+            let module = module.valid().map(&mut placeholders).to_device(&device);
             for (id, path) in placeholders.ids {
                 if let Some(weight) = weights.get(&path) {
                     parameters.insert(id, Arc::clone(weight));
                 }
             }
-            let given = Inputs { shapes: shapes.clone(), device: device.clone(), given: RefCell::default() };
-            for Output { name, id } in forward(&module, &given) {
-                match id {
-                    Ok(id) => outputs.push((name, id)),
-                    Err(error) => failure = Some(format!("output `{name}` is not on the capture device: {error}")),
+            let given = Inputs::recorded(shapes.clone(), device.clone());
+            // Caught inside the scope, so that what was recorded until then can say where it happened.
+            match catch_unwind(AssertUnwindSafe(|| forward(&module, &given))) {
+                Err(payload) => panic = Some(panic_message(payload.as_ref())),
+                Ok(declared) => {
+                    for Output { name, tensor } in declared {
+                        match tensor.capture_id() {
+                            Ok(id) => outputs.push((name, id)),
+                            Err(error) => {
+                                failure = Some(format!("output `{name}` is not on the capture device: {error}"));
+                            }
+                        }
+                    }
                 }
             }
-            input_ids = given.given.borrow().iter().map(|(name, input)| (name.clone(), input.id)).collect();
-            scope.complete(input_ids.values().copied(), outputs.iter().map(|(_, id)| *id))
+            input_ids = given.ids();
+            // Inputs and parameters are placeholders, which Burn takes for results of their own.
+            let given = |id: &TensorId| parameters.contains_key(id) || input_ids.values().any(|input| input == id);
+            scope.complete([], outputs.iter().map(|(_, id)| *id).filter(|id| !given(id)))
         })
     }));
     let at: Vec<String> = symbols.iter().zip(sizes).map(|((name, _), size)| format!("{name} = {size}")).collect();
-    let captured = recorded
-        .map_err(|panic| ExportError::Forward { sizes: at.join(", "), message: panic_message(panic.as_ref()) })?
-        .map_err(|error| ExportError::Capture(error.to_string()))?;
+    let at = if at.is_empty() { "fixed sizes".to_owned() } else { at.join(", ") };
+    let recorded = match recorded {
+        Ok(recorded) => recorded,
+        Err(payload) => {
+            return Err(ExportError::Forward {
+                sizes: at,
+                place: "before its first operation".to_owned(),
+                message: panic_message(payload.as_ref()),
+            });
+        }
+    };
+    if let Some(message) = panic {
+        return Err(stopped(at, &message, recorded.ok().as_ref(), &parameters));
+    }
+    let captured = recorded.map_err(|error| ExportError::Capture(error.to_string()))?;
     if let Some(failure) = failure {
         return Err(ExportError::Boundary(failure));
     }
@@ -358,10 +252,42 @@ pub(crate) fn bytes_of(data: &TensorData, dtype: DType) -> Vec<u8> {
     }
 }
 
-fn panic_message(panic: &(dyn Any + Send)) -> String {
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
     panic
         .downcast_ref::<String>()
         .cloned()
         .or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()))
         .unwrap_or_else(|| "a panic without a message".to_owned())
+}
+
+/// Why and where the forward stopped. Values of a recorded tensor are not there to be read, and that is how a shape that
+/// depends on data shows.
+fn stopped(
+    sizes: String,
+    message: &str,
+    recorded: Option<&CapturedGraph>,
+    parameters: &BTreeMap<TensorId, Arc<Weight>>,
+) -> ExportError {
+    let recorded = recorded.map_or(&[][..], |captured| &captured.graph.operations);
+    let computed: Vec<&OperationIr> = recorded.iter().filter(|operation| computes(operation)).collect();
+    let read = |operation: &&OperationIr| operation.nodes().into_iter().rev().find_map(|t| parameters.get(&t.id));
+    let near = computed.iter().rev().find_map(read).map_or("none", |weight| weight.name.as_str());
+    let place = match computed.last() {
+        Some(operation) => format!("after `{}` near parameter `{near}`", operation_name(operation)),
+        None => "before its first operation".to_owned(),
+    };
+    if message.contains("has no concrete value") || message.contains("has no initialized value") {
+        return ExportError::DataDependent { sizes, place };
+    }
+    ExportError::Forward { sizes, place, message: message.to_owned() }
+}
+
+/// Whether an operation is more than the placeholder of a parameter or an input.
+fn computes(operation: &OperationIr) -> bool {
+    use OperationIr::{BaseBool, BaseFloat, BaseInt, Drop, Init};
+    match operation {
+        Init(_) | Drop(_) => false,
+        BaseFloat(op) | BaseInt(op) | BaseBool(op) => !matches!(op, BaseOperationIr::Empty(_)),
+        _ => true,
+    }
 }

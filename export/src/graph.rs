@@ -3,9 +3,13 @@
 //! It knows nothing of any particular model. [`crate::Compiler`] makes it, [`crate::passes`] rewrite
 //! it, [`crate::onnx`] writes it.
 
+mod windows;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+
+pub use windows::{AxisPads, Interpolation, Padding, Pool, Window};
 
 use crate::dims::Dim;
 
@@ -53,11 +57,20 @@ impl DType {
 #[expect(missing_docs, reason = "each is the ONNX operator of the same name, but for Recip (Reciprocal)")]
 pub enum Unary {
     Abs,
+    Acos,
+    Acosh,
+    Asin,
+    Asinh,
+    Atan,
+    Atanh,
     Ceil,
     Cos,
+    Cosh,
     Erf,
     Exp,
     Floor,
+    IsInf,
+    IsNan,
     Log,
     Neg,
     Not,
@@ -67,7 +80,10 @@ pub enum Unary {
     Sigmoid,
     Sign,
     Sin,
+    Sinh,
+    Softplus,
     Sqrt,
+    Tan,
     Tanh,
 }
 
@@ -85,10 +101,20 @@ pub enum Binary {
     LessOrEqual,
     Max,
     Min,
+    Mod,
     Mul,
     Or,
     Pow,
+    PRelu,
     Sub,
+    Xor,
+}
+
+impl Binary {
+    /// Whether the result is a truth value whatever the operands are.
+    pub fn compares(self) -> bool {
+        matches!(self, Self::Equal | Self::Greater | Self::GreaterOrEqual | Self::Less | Self::LessOrEqual)
+    }
 }
 
 /// Reductions over axes that stay with extent 1.
@@ -175,16 +201,83 @@ pub enum Op {
         /// The axis indexed.
         axis: usize,
     },
-    /// Convolution over two spatial axes: input, kernel, optional bias.
-    Conv2d {
-        /// Steps.
-        strides: [usize; 2],
-        /// Zeros before and after each spatial axis.
-        pads: [(usize, usize); 2],
-        /// Kernel spacing.
-        dilations: [usize; 2],
+    /// Convolution over the axes after batch and channels: input, kernel, optional bias.
+    Conv {
+        /// How the kernel moves.
+        window: Window,
         /// Independent channel groups.
         groups: usize,
+    },
+    /// The transpose of a convolution: input, kernel, optional bias.
+    ConvTranspose {
+        /// How the kernel moves over the output; the padding is cut off.
+        window: Window,
+        /// What is added at the end of each axis of the output.
+        output_pads: Vec<usize>,
+        /// Independent channel groups.
+        groups: usize,
+    },
+    /// One element for each window.
+    Pool {
+        /// Which.
+        kind: Pool,
+        /// How the window moves.
+        window: Window,
+        /// Whether a window may reach over the end.
+        ceil: bool,
+    },
+    /// The axes after batch and channels in another number of steps.
+    Resize {
+        /// How elements between the given ones are made up.
+        mode: Interpolation,
+        /// Whether the outermost elements stay outermost, instead of the outermost edges.
+        align_corners: bool,
+        /// Extents after batch and channels.
+        size: Vec<Dim>,
+    },
+    /// Elements added around.
+    Pad {
+        /// On each axis.
+        pads: Vec<AxisPads>,
+        /// What is added.
+        padding: Padding,
+    },
+    /// Normalization of each channel by given statistics: input, scale, shift, mean, variance.
+    BatchNorm {
+        /// Added to the variance.
+        epsilon: f32,
+    },
+    /// Running sums along an axis.
+    CumSum {
+        /// The axis.
+        axis: usize,
+    },
+    /// The largest or smallest elements along an axis in order, or their indices.
+    TopK {
+        /// The axis.
+        axis: usize,
+        /// How many.
+        k: Dim,
+        /// The largest, else the smallest.
+        largest: bool,
+        /// Indices, else values.
+        indices: bool,
+    },
+    /// Index of the largest or smallest element along an axis, the first of equal ones; the axis stays with extent 1.
+    ArgReduce {
+        /// The axis.
+        axis: usize,
+        /// The largest, else the smallest.
+        largest: bool,
+    },
+    /// Whole numbers at equal distances.
+    Range {
+        /// The first.
+        start: Dim,
+        /// The one after the last.
+        end: Dim,
+        /// The distance.
+        step: i64,
     },
     /// Normalization over the last axis: input, scale, optional shift.
     LayerNorm {
@@ -237,7 +330,19 @@ impl Op {
             Self::Concat { .. } => "concat".into(),
             Self::Gather { .. } => "gather".into(),
             Self::GatherElements { .. } => "gather_elements".into(),
-            Self::Conv2d { .. } => "conv".into(),
+            Self::Conv { .. } => "conv".into(),
+            Self::ConvTranspose { .. } => "conv_transpose".into(),
+            Self::Pool { kind: Pool::Max, .. } => "max_pool".into(),
+            Self::Pool { kind: Pool::Mean { .. }, .. } => "average_pool".into(),
+            Self::Resize { .. } => "resize".into(),
+            Self::Pad { .. } => "pad".into(),
+            Self::BatchNorm { .. } => "batch_norm".into(),
+            Self::CumSum { .. } => "cum_sum".into(),
+            Self::TopK { indices: false, .. } => "top_k".into(),
+            Self::TopK { indices: true, .. } => "top_k_indices".into(),
+            Self::ArgReduce { largest: true, .. } => "arg_max".into(),
+            Self::ArgReduce { largest: false, .. } => "arg_min".into(),
+            Self::Range { .. } => "range".into(),
             Self::LayerNorm { .. } => "layer_norm".into(),
             Self::Softmax { .. } => "softmax".into(),
             Self::LogSoftmax { .. } => "log_softmax".into(),
@@ -252,6 +357,10 @@ impl Op {
         match self {
             Self::Reshape { shape } | Self::Expand { shape } | Self::Fill { shape, .. } => shape.iter_mut().collect(),
             Self::Tile { times, .. } => vec![times],
+            Self::Resize { size, .. } => size.iter_mut().collect(),
+            Self::Pad { pads, .. } => pads.iter_mut().flat_map(|p| [&mut p.before, &mut p.after]).collect(),
+            Self::TopK { k, .. } => vec![k],
+            Self::Range { start, end, .. } => vec![start, end],
             Self::Slice { ranges } => ranges.iter_mut().flat_map(|r| [&mut r.start, &mut r.end]).collect(),
             _ => Vec::new(),
         }

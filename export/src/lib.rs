@@ -18,10 +18,12 @@
 //! # Ok::<(), mbsd_export::ExportError>(())
 //! ```
 
+mod boundary;
 pub mod bundle;
 mod capture;
 pub mod dims;
 mod error;
+mod evaluate;
 pub mod graph;
 pub mod layout;
 mod lower;
@@ -32,7 +34,7 @@ mod solve;
 
 use burn::module::Module;
 
-pub use capture::{Extent, InputSpec, Inputs, Output, OutputTensor};
+pub use boundary::{Extent, InputSpec, Inputs, Output, OutputTensor};
 pub use error::ExportError;
 pub use graph::{DType, Graph};
 

@@ -5,7 +5,7 @@ use mbsd_net::{Head, ImageInput, Mbsd, TextInput};
 use mbsd_spec::{Config, Task, Variant};
 
 use crate::Compiler;
-use crate::capture::{Extent, Inputs, Output};
+use crate::boundary::{Extent, Inputs, Output};
 use crate::error::ExportError;
 use crate::graph::Graph;
 use crate::passes;

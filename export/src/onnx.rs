@@ -2,9 +2,11 @@
 //! self-contained, or has its weights in another one beside it that graphs share.
 
 mod emit;
+mod order;
 mod proto;
 mod shape;
 mod shared;
+mod spatial;
 mod write;
 
 pub use shared::SharedWeights;

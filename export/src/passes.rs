@@ -1,5 +1,6 @@
 //! Graph rewrites. Each keeps what the graph computes and can be run by itself.
 
+mod batch_norm;
 mod dead;
 mod fold;
 mod half;
@@ -7,9 +8,12 @@ mod linear;
 mod names;
 mod share;
 mod simplify;
+#[cfg(test)]
+mod tests;
 
+pub use batch_norm::fold_batch_norm;
 pub use dead::{compact, remove_dead};
-pub use fold::{fold_reshapes, fold_slices};
+pub use fold::{fold_ranges, fold_reshapes, fold_slices};
 pub use half::to_half;
 pub use linear::restore_linear;
 pub use names::name_nodes;
@@ -27,9 +31,11 @@ pub(crate) fn canonicalize(graph: &mut Graph) {
 
 /// What is done to the solved graph before it is written.
 pub(crate) fn optimize(graph: &mut Graph) {
+    fold_batch_norm(graph);
     loop {
         let before = (graph.nodes.len(), graph.weights.len());
         simplify(graph);
+        fold_ranges(graph);
         fold_reshapes(graph);
         fold_slices(graph);
         share_nodes(graph);

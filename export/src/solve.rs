@@ -1,6 +1,6 @@
 //! Merges traces of the same forward at several sizes into one graph with symbolic extents.
 
-use crate::capture::{Extent, InputSpec};
+use crate::boundary::{Extent, InputSpec};
 use crate::dims::Dim;
 use crate::error::ExportError;
 use crate::graph::{Graph, Op};
@@ -27,12 +27,12 @@ pub(crate) fn solve(
     for other in &all[1..] {
         same_structure(&all[0].graph, &other.graph)?;
     }
-    let fit = |what: &str, measured: &[i64]| -> Result<Dim, ExportError> {
+    let fit = |what: &dyn Fn() -> String, measured: &[i64]| -> Result<Dim, ExportError> {
         let (grid, checked) = measured.split_at(traces.len());
         match Dim::fit(corners, grid) {
             Some(dim) if dim.eval(&check.sizes) == checked[0] => Ok(dim),
             _ => Err(ExportError::Dimension {
-                what: what.to_owned(),
+                what: what(),
                 measured: all
                     .iter()
                     .zip(measured)
@@ -51,7 +51,8 @@ pub(crate) fn solve(
         for axis in 0..solved.shape(id).len() {
             let measured: Vec<i64> =
                 all.iter().map(|t| t.graph.shape(id)[axis].fixed().expect("a trace has numbers")).collect();
-            solved.value_mut(id).shape[axis] = fit(&format!("axis {axis} of a value"), &measured)?;
+            let what = || format!("axis {axis} of {}", place(&traces[0].graph, id));
+            solved.value_mut(id).shape[axis] = fit(&what, &measured)?;
         }
     }
     for index in 0..solved.nodes.len() {
@@ -60,20 +61,36 @@ pub(crate) fn solve(
             .iter_mut()
             .map(|op| op.dims_mut().into_iter().map(|d| d.fixed().expect("a trace has numbers")).collect())
             .collect();
-        let label = solved.nodes[index].op.label();
+        let output = solved.nodes[index].output;
         for (position, dim) in solved.nodes[index].op.dims_mut().into_iter().enumerate() {
             let measured: Vec<i64> = per_trace.iter_mut().map(|t| t[position]).collect();
-            *dim = fit(&format!("extent {position} of a {label}"), &measured)?;
+            let what = || format!("extent {position} inside {}", place(&traces[0].graph, output));
+            *dim = fit(&what, &measured)?;
         }
     }
     check_inputs(&solved, inputs)?;
     Ok(solved)
 }
 
+/// What computes a value, and the parameter read last before it.
+fn place(graph: &Graph, id: crate::graph::ValueId) -> String {
+    let Some(index) = graph.nodes.iter().position(|node| node.output == id) else { return "an input".to_owned() };
+    let parameter = |node: &crate::graph::Node| {
+        node.inputs.iter().filter_map(|id| graph.weights.get(id)).find(|weight| !weight.is_inline())
+    };
+    let near = graph.nodes[..=index].iter().rev().find_map(parameter).map_or("none", |weight| weight.name.as_str());
+    format!("the `{}` near parameter `{near}`", graph.nodes[index].op.label())
+}
+
 fn same_structure(a: &Graph, b: &Graph) -> Result<(), ExportError> {
     let differ = |what: String| Err(ExportError::Structure(what));
     if a.nodes.len() != b.nodes.len() {
-        return differ(format!("{} operations at one size, {} at another", a.nodes.len(), b.nodes.len()));
+        return differ(format!(
+            "{} operations at one size, {} at another; give a size that is looped over, as the steps of a recurrent layer \
+             are, a fixed extent",
+            a.nodes.len(),
+            b.nodes.len()
+        ));
     }
     if a.value_count() != b.value_count() || a.weights.len() != b.weights.len() {
         return differ("other constants at other sizes".to_owned());

@@ -1,5 +1,7 @@
 //! Reading what is in an ONNX file, without its weights: for `mbsd inspect`.
 
+mod multiply_adds;
+mod polynomial;
 mod proto;
 
 use std::collections::BTreeMap;
@@ -9,6 +11,9 @@ use std::path::{Path, PathBuf};
 use mbsd_spec::bundle::{DimSpec, TensorSpec};
 use prost::Message;
 use serde::Serialize;
+
+pub use multiply_adds::MultiplyAdds;
+pub use polynomial::Polynomial;
 
 use crate::engine::{self, EngineError, shape_text};
 

@@ -3,6 +3,7 @@
 pub mod binaries;
 pub mod bundles;
 pub mod engines;
+pub mod graphs;
 pub mod models;
 pub mod reference;
 

@@ -6,6 +6,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 
 use crate::demo::{self, DemoArgs};
+use crate::onnx_check;
 use crate::onnxruntime;
 use crate::python;
 use crate::workspace::{Workspace, execute, output, time};
@@ -61,7 +62,27 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     // The suites run the programs, so these must be as fresh as the tests.
     step("programs", || run_cargo(workspace, &["build", "--workspace", "--bins", "--locked"]))?;
     step("the demo, quickly", || demo::run(workspace, &DemoArgs::QUICK))?;
-    step("tests", || execute(&mut workspace.cargo(["test", "--workspace", "--locked", "--no-fail-fast"])))?;
+    let graphs = onnx_check::empty_folder(workspace)?;
+    step("tests", || {
+        let mut tests = workspace.cargo(["test", "--workspace", "--locked", "--no-fail-fast"]);
+        execute(tests.env(onnx_check::KEEP, &graphs))
+    })?;
+    step("examples", || {
+        for example in ["convolutional_net", "decoder_block"] {
+            let mut run =
+                workspace.cargo(["run", "--quiet", "--package", "mbsd-export", "--locked", "--example", example, "--"]);
+            execute(run.arg(graphs.join(format!("{example}.onnx"))))?;
+        }
+        Ok(())
+    })?;
+    step("graphs under onnx's checker", || match onnx_check::python(workspace) {
+        Ok(python) => onnx_check::run(workspace, &python, &graphs),
+        Err(error) => {
+            println!("{error:#}");
+            skipped.push("onnx's checker: pip cannot get the packages of tests/onnx/requirements.txt");
+            Ok(())
+        }
+    })?;
 
     // Needs neither a GPU nor CUDA. Burn with other features lies beside that of the default build.
     step("CUDA training type-checks", || {

@@ -3,6 +3,7 @@
 mod catalogue;
 mod check;
 mod demo;
+mod onnx_check;
 mod onnxruntime;
 mod python;
 mod report;

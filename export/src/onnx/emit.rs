@@ -1,6 +1,6 @@
 //! From the compiler's operations to ONNX nodes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::f64::consts::SQRT_2;
 
 use super::proto::{
@@ -39,6 +39,8 @@ pub(super) struct Emitter<'a> {
     pub(super) nodes: Vec<NodeProto>,
     pub(super) sizes: BTreeMap<Dim, String>,
     pub(super) constants: BTreeMap<String, String>,
+    /// Results that were written together with another node's.
+    pub(super) written: BTreeSet<ValueId>,
     names: BTreeMap<ValueId, String>,
     initializers: Vec<Weight>,
 }
@@ -59,12 +61,13 @@ impl<'a> Emitter<'a> {
             nodes: Vec::new(),
             sizes: BTreeMap::new(),
             constants: BTreeMap::new(),
+            written: BTreeSet::new(),
             names,
             initializers: graph.weights.values().cloned().collect(),
         }
     }
 
-    fn name(&self, id: ValueId) -> String {
+    pub(super) fn name(&self, id: ValueId) -> String {
         self.names.get(&id).cloned().unwrap_or_default()
     }
 
@@ -87,18 +90,24 @@ impl<'a> Emitter<'a> {
         output: String,
         attribute: Vec<AttributeProto>,
     ) -> String {
-        self.nodes.push(NodeProto {
-            input,
-            output: vec![output.clone()],
-            name: name.to_owned(),
-            op_type: op_type.to_owned(),
-            attribute,
-        });
+        self.push_all(op_type, name, input, vec![output.clone()], attribute);
         output
     }
 
+    /// Writes a node with several results.
+    pub(super) fn push_all(
+        &mut self,
+        op_type: &str,
+        name: &str,
+        input: Vec<String>,
+        output: Vec<String>,
+        attribute: Vec<AttributeProto>,
+    ) {
+        self.nodes.push(NodeProto { input, output, name: name.to_owned(), op_type: op_type.to_owned(), attribute });
+    }
+
     /// A constant initializer, written once for each distinct content.
-    fn constant(&mut self, name: String, dtype: DType, shape: Vec<usize>, bytes: Vec<u8>) -> String {
+    pub(super) fn constant(&mut self, name: String, dtype: DType, shape: Vec<usize>, bytes: Vec<u8>) -> String {
         let key = format!("{dtype:?} {shape:?} {bytes:?}");
         if let Some(known) = self.constants.get(&key) {
             return known.clone();
@@ -116,7 +125,7 @@ impl<'a> Emitter<'a> {
     }
 
     /// A constant of a float type, in single precision for any other.
-    fn float(&mut self, value: f64, dtype: DType) -> String {
+    pub(super) fn float(&mut self, value: f64, dtype: DType) -> String {
         match dtype {
             DType::F16 => {
                 let bytes = half::f16::from_f64(value).to_le_bytes().to_vec();
@@ -165,19 +174,14 @@ impl<'a> Emitter<'a> {
                 let axis = self.axis_from_back(node, *axis);
                 simple(self, "LogSoftmax", vec![int_attribute("axis", axis)]);
             }
-            Op::Conv2d { strides, pads, dilations, groups } => {
-                let [(top, bottom), (left, right)] = *pads;
-                let ints = |values: &[usize]| values.iter().map(|&v| v as i64).collect::<Vec<_>>();
-                simple(
-                    self,
-                    "Conv",
-                    vec![
-                        ints_attribute("dilations", ints(dilations)),
-                        int_attribute("group", *groups as i64),
-                        ints_attribute("pads", ints(&[top, left, bottom, right])),
-                        ints_attribute("strides", ints(strides)),
-                    ],
-                );
+            Op::Conv { .. }
+            | Op::ConvTranspose { .. }
+            | Op::Pool { .. }
+            | Op::Resize { .. }
+            | Op::Pad { .. }
+            | Op::BatchNorm { .. } => self.spatial(node, inputs, output),
+            Op::CumSum { .. } | Op::TopK { .. } | Op::ArgReduce { .. } | Op::Range { .. } => {
+                self.order(node, inputs, output);
             }
             Op::Reduce { kind, axes } => {
                 let axes: Vec<i64> = axes.iter().map(|&a| a as i64).collect();
@@ -246,11 +250,20 @@ impl<'a> Emitter<'a> {
 fn unary_name(op: Unary) -> &'static str {
     match op {
         Unary::Abs => "Abs",
+        Unary::Acos => "Acos",
+        Unary::Acosh => "Acosh",
+        Unary::Asin => "Asin",
+        Unary::Asinh => "Asinh",
+        Unary::Atan => "Atan",
+        Unary::Atanh => "Atanh",
         Unary::Ceil => "Ceil",
         Unary::Cos => "Cos",
+        Unary::Cosh => "Cosh",
         Unary::Erf => "Erf",
         Unary::Exp => "Exp",
         Unary::Floor => "Floor",
+        Unary::IsInf => "IsInf",
+        Unary::IsNan => "IsNaN",
         Unary::Log => "Log",
         Unary::Neg => "Neg",
         Unary::Not => "Not",
@@ -260,7 +273,10 @@ fn unary_name(op: Unary) -> &'static str {
         Unary::Sigmoid => "Sigmoid",
         Unary::Sign => "Sign",
         Unary::Sin => "Sin",
+        Unary::Sinh => "Sinh",
+        Unary::Softplus => "Softplus",
         Unary::Sqrt => "Sqrt",
+        Unary::Tan => "Tan",
         Unary::Tanh => "Tanh",
     }
 }
@@ -277,10 +293,13 @@ fn binary_name(op: Binary) -> &'static str {
         Binary::LessOrEqual => "LessOrEqual",
         Binary::Max => "Max",
         Binary::Min => "Min",
+        Binary::Mod => "Mod",
         Binary::Mul => "Mul",
         Binary::Or => "Or",
+        Binary::PRelu => "PRelu",
         Binary::Pow => "Pow",
         Binary::Sub => "Sub",
+        Binary::Xor => "Xor",
     }
 }
 
@@ -297,11 +316,11 @@ pub(super) fn int_attribute(name: &str, value: i64) -> AttributeProto {
     AttributeProto { name: name.to_owned(), i: Some(value), r#type: attribute_type::INT, ..Default::default() }
 }
 
-fn float_attribute(name: &str, value: f32) -> AttributeProto {
+pub(super) fn float_attribute(name: &str, value: f32) -> AttributeProto {
     AttributeProto { name: name.to_owned(), f: Some(value), r#type: attribute_type::FLOAT, ..Default::default() }
 }
 
-fn ints_attribute(name: &str, values: Vec<i64>) -> AttributeProto {
+pub(super) fn ints_attribute(name: &str, values: Vec<i64>) -> AttributeProto {
     AttributeProto { name: name.to_owned(), ints: values, r#type: attribute_type::INTS, ..Default::default() }
 }
 

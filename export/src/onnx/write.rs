@@ -28,7 +28,7 @@ mod field {
 /// What a file says about itself.
 #[derive(Debug, Clone, Default)]
 pub struct WriteOptions {
-    /// The graph's name.
+    /// The graph's name; `graph` where it is empty.
     pub name: String,
     /// Key and value pairs kept in the file.
     pub metadata: Vec<(String, String)>,
@@ -98,7 +98,9 @@ fn write_with(
     options: &WriteOptions,
     mut shared: Option<&mut SharedWeights>,
 ) -> Result<u64, ExportError> {
-    let emitted = emit(graph, &options.name);
+    // ONNX wants a name.
+    let name = if options.name.is_empty() { "graph" } else { options.name.as_str() };
+    let emitted = emit(graph, name);
     let initializers = emitted
         .initializers
         .into_iter()

@@ -1,6 +1,6 @@
 //! Shape operations on weights, done once at compile time.
 
-use crate::graph::{Binary, Graph, Node, Op, ValueId, Weight};
+use crate::graph::{Binary, DType, Graph, Node, Op, ValueId, Weight};
 
 /// Replaces a reshape of a weight by a weight, and takes extents of 1 in front off weights where broadcasting puts
 /// them back.
@@ -16,6 +16,21 @@ pub fn fold_reshapes(graph: &mut Graph) {
 pub fn fold_slices(graph: &mut Graph) {
     for index in 0..graph.nodes.len() {
         replace(graph, index, sliced);
+    }
+}
+
+/// Replaces whole numbers at equal distances by their numbers, where their count is fixed.
+pub fn fold_ranges(graph: &mut Graph) {
+    for index in 0..graph.nodes.len() {
+        let node = &graph.nodes[index];
+        let Op::Range { start, end, step } = &node.op else { continue };
+        let (Some(start), Some(end)) = (start.fixed(), end.fixed()) else { continue };
+        let count = graph.shape(node.output)[0].fixed().unwrap_or_default();
+        debug_assert_eq!(start + count * step, end);
+        let bytes = (0..count).flat_map(|i| (start + i * step).to_le_bytes()).collect();
+        let output = node.output;
+        let value = graph.add_weight(Weight::inline("range", DType::I64, vec![count as usize], bytes));
+        graph.replace_uses(output, value);
     }
 }
 

@@ -37,7 +37,7 @@ enum Kind {
 fn kind(op: &Op) -> Kind {
     match op {
         Op::MatMul
-        | Op::Conv2d { .. }
+        | Op::Conv { .. }
         | Op::Gelu
         | Op::LeakyRelu { .. }
         | Op::Unary(Unary::Relu | Unary::Sigmoid | Unary::Tanh) => Kind::Gains,
@@ -115,7 +115,7 @@ fn before_outputs(graph: &Graph, producers: &BTreeMap<ValueId, usize>) -> BTreeS
     while let Some(id) = open.pop() {
         let Some(&index) = producers.get(&id) else { continue };
         let node = &graph.nodes[index];
-        let stop = matches!(node.op, Op::MatMul | Op::Conv2d { .. }) || kind(&node.op) == Kind::Loses;
+        let stop = matches!(node.op, Op::MatMul | Op::Conv { .. }) || kind(&node.op) == Kind::Loses;
         if single.insert(index) && !stop {
             open.extend(&node.inputs);
         }

@@ -60,12 +60,16 @@ impl Attention {
 
     /// What the tokens `asking`, `[batch, asking, hidden]`, make of all tokens, `[batch, tokens, hidden]`.
     fn forward(&self, asking: Tensor<3>, hidden: Tensor<3>, mask: Option<Tensor<4>>) -> Tensor<3> {
-        let query = linear(&self.query, asking.clone());
+        self.norm.forward_sum(self.attend(asking.clone(), hidden, mask), asking)
+    }
+
+    /// [`Attention::forward`] without its residual connection and LayerNorm.
+    fn attend(&self, asking: Tensor<3>, hidden: Tensor<3>, mask: Option<Tensor<4>>) -> Tensor<3> {
+        let query = linear(&self.query, asking);
         let key = linear(&self.key, hidden.clone());
         let value = linear(&self.value, hidden);
         let context = self.context([query, key, value], mask);
-        let output = self.dropout.forward(linear(&self.output, context));
-        self.norm.forward_sum(output, asking)
+        self.dropout.forward(linear(&self.output, context))
     }
 
     /// What each asking token gathers, `[batch, asking, hidden]`, from projected queries, keys and values.
@@ -128,8 +132,21 @@ impl Layer {
     }
 
     fn feed_forward(&self, hidden: Tensor<3>) -> Tensor<3> {
-        let inner = gelu(linear(&self.intermediate, hidden.clone()));
-        self.norm.forward_sum(self.dropout.forward(linear(&self.output, inner)), hidden)
+        self.norm.forward_sum(self.widen(hidden.clone()), hidden)
+    }
+
+    /// The layer with its LayerNorms before attention and feed-forward network instead of behind them, for the first
+    /// `asking` tokens: `[batch, tokens, hidden]` to `[batch, asking, hidden]`.
+    fn forward_pre_norm(&self, hidden: Tensor<3>, mask: Option<Tensor<4>>, asking: usize) -> Tensor<3> {
+        let normed = self.attention.norm.forward(hidden.clone());
+        let attended = self.attention.attend(normed.clone().narrow(1, 0, asking), normed, mask);
+        let hidden = hidden.narrow(1, 0, asking) + attended;
+        self.widen(self.norm.forward(hidden.clone())) + hidden
+    }
+
+    /// The feed-forward network.
+    fn widen(&self, hidden: Tensor<3>) -> Tensor<3> {
+        self.dropout.forward(linear(&self.output, gelu(linear(&self.intermediate, hidden))))
     }
 }
 
@@ -160,5 +177,14 @@ impl Encoder {
             }
             None => hidden.narrow(1, 0, 1),
         }
+    }
+
+    /// The first token, `[batch, 1, hidden]`, of layers with their LayerNorms in front; the caller normalises it.
+    pub fn forward_first_pre_norm(&self, hidden: Tensor<3>, mask: Option<Tensor<4>>) -> Tensor<3> {
+        let count = self.layer.len();
+        self.layer.iter().enumerate().fold(hidden, |hidden, (index, layer)| {
+            let [_, tokens, _] = hidden.dims();
+            layer.forward_pre_norm(hidden, mask.clone(), if index + 1 == count { 1 } else { tokens })
+        })
     }
 }

@@ -5,6 +5,7 @@
 //! (`encoder.layer.3.attention.query`). Uses `burn` and `mbsd-spec`; knows no data set and no engine.
 
 mod arithmetic;
+pub mod baselines;
 pub mod encoder;
 pub mod image;
 mod initial;

@@ -18,6 +18,11 @@ use crate::text::{TextEmbeddings, TextInput};
 /// precision, finite where a whole row is masked, and it fits half precision.
 const MASKED: f64 = -1e4;
 
+/// What is added to the scores of positions where `mask`, `[batch, tokens]`, is 0 and not 1.
+pub(crate) fn hidden_positions(mask: Tensor<2, Int>) -> Tensor<2> {
+    (mask.float().neg() + 1.0) * MASKED
+}
+
 /// What is put on the pooled vector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Head {
@@ -206,7 +211,7 @@ impl Mbsd {
     fn text_side(&self, TextInput { input_ids, attention_mask, token_type_ids }: TextInput) -> Side {
         Side {
             tokens: self.embeddings.forward(input_ids, token_type_ids) + self.modality_vector(0),
-            mask: attention_mask.map(|mask: Tensor<2, Int>| (mask.float().neg() + 1.0) * MASKED),
+            mask: attention_mask.map(hidden_positions),
         }
     }
 

@@ -47,6 +47,9 @@ pub(crate) struct InspectArgs {
     /// Show this graph, node by node
     #[arg(long, value_name = "VARIANT", value_parser = variant())]
     pub(crate) graph: Option<Variant>,
+    /// Count the graph's multiply-adds at these sizes too: text=64, batch=1 (a batch of 1 where it is not given)
+    #[arg(long, value_name = "NAME=SIZE", value_delimiter = ',', value_parser = named_size, requires = "graph")]
+    pub(crate) sizes: Vec<(String, u64)>,
     /// Arithmetic of the graph to show
     #[arg(long, value_name = "PRECISION", default_value = "f32", value_parser = precision())]
     pub(crate) precision: Precision,
@@ -87,4 +90,10 @@ fn tolerance(text: &str) -> Result<f64, String> {
         Ok(value) if value >= 0.0 => Ok(value),
         _ => Err("must be a number of at least 0".to_owned()),
     }
+}
+
+fn named_size(text: &str) -> Result<(String, u64), String> {
+    let wrong = || "must be a name and a number, as in text=64".to_owned();
+    let (name, size) = text.split_once('=').ok_or_else(wrong)?;
+    Ok((name.trim().to_owned(), size.trim().parse().map_err(|_| wrong())?))
 }

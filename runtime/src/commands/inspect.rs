@@ -1,11 +1,12 @@
 //! `mbsd inspect`: what is in a bundle, and what can run it on this machine.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use mbsd_runtime::engine::{self, EngineError, EngineKind, EngineOptions, causes, shape_text};
-use mbsd_runtime::onnx::Graph;
+use mbsd_runtime::onnx::{Graph, Polynomial};
 use mbsd_spec::bundle::{Artifact, Parity};
 use mbsd_spec::{Bundle, Variant};
 use serde::Serialize;
@@ -29,7 +30,51 @@ fn graph(bundle: &Bundle, variant: Variant, args: &InspectArgs) -> Result<String
     if let Err(error) = graph.infer_shapes(&path) {
         eprintln!("note: only the shapes that the file states are shown: {}", causes(&error));
     }
-    Ok(if args.json { format!("{}\n", serde_json::to_string_pretty(&graph)?) } else { graph.text() })
+    let counted = graph.multiply_adds();
+    let at = multiply_adds_at(&counted.total, &args.sizes)?;
+    if args.json {
+        let at = at.map(|(sizes, count)| json!({ "sizes": sizes, "count": u64::try_from(count).unwrap_or(u64::MAX) }));
+        let multiply_adds =
+            json!({ "polynomial": counted.total.to_string(), "at": at, "uncounted": counted.uncounted });
+        return Ok(format!("{}\n", serde_json::to_string_pretty(&Counted { graph: &graph, multiply_adds })?));
+    }
+    let mut text = graph.text();
+    writeln!(text, "multiply-adds {}", counted.total)?;
+    if let Some((sizes, count)) = at {
+        let sizes: Vec<String> = sizes.iter().map(|(name, size)| format!("{name} = {size}")).collect();
+        let sizes = if sizes.is_empty() { "any size".to_owned() } else { sizes.join(", ") };
+        writeln!(text, "  at {sizes}: {:.2} GMAC", count as f64 / 1e9)?;
+    }
+    if !counted.uncounted.is_empty() {
+        let names: Vec<&str> = counted.uncounted.iter().map(String::as_str).collect();
+        writeln!(text, "  without {}, of which the shapes or the rule are not known", names.join(", "))?;
+    }
+    Ok(text)
+}
+
+/// A graph with what it multiplies and adds.
+#[derive(Debug, Serialize)]
+struct Counted<'a> {
+    #[serde(flatten)]
+    graph: &'a Graph,
+    multiply_adds: serde_json::Value,
+}
+
+/// The count at the given sizes and a batch of 1, where sizes are given or none but the batch is needed.
+fn multiply_adds_at(total: &Polynomial, given: &[(String, u64)]) -> Result<Option<(BTreeMap<String, u64>, i128)>> {
+    let mut sizes: BTreeMap<String, u64> = given.iter().cloned().collect();
+    if let Some(unknown) = sizes.keys().find(|name| total.sizes().all(|size| size != **name)) {
+        let known: Vec<&str> = total.sizes().collect();
+        bail!("--sizes names `{unknown}`; the graph's multiply-adds depend on {}", known.join(", "));
+    }
+    if total.sizes().any(|size| size == "batch") {
+        sizes.entry("batch".to_owned()).or_insert(1);
+    }
+    match total.eval(&sizes) {
+        Ok(count) => Ok(Some((sizes, count))),
+        Err(_) if given.is_empty() => Ok(None),
+        Err(missing) => bail!("--sizes must give `{missing}` too"),
+    }
 }
 
 /// An engine on this machine.

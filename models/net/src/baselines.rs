@@ -1,0 +1,204 @@
+//! Models that MBSD is compared with, at the sizes of a [`Config`]: BERT over text, ViT over images, ViLT over both.
+//!
+//! Each gives one pooled vector a row and puts a linear map on it. They share MBSD's parts, so that a difference between
+//! figures is one of architecture.
+
+use burn::module::{Module, Param};
+use burn::nn::conv::Conv2d;
+use burn::nn::{Embedding, Linear};
+use burn::tensor::{Device, Int, Tensor, s};
+use mbsd_spec::Config;
+use mbsd_spec::config::MODALITIES;
+
+use crate::encoder::Encoder;
+use crate::initial::{Initial, STANDARD_DEVIATION};
+use crate::model::{Pooler, hidden_positions};
+use crate::norm::LayerNorm;
+use crate::text::{TextEmbeddings, TextInput};
+
+fn initial(device: &Device) -> Initial<'_> {
+    Initial { device, standard_deviation: STANDARD_DEVIATION }
+}
+
+fn norm(config: &Config, device: &Device) -> LayerNorm {
+    LayerNorm::init(config.hidden_size, config.layer_norm_eps, device)
+}
+
+fn pooler(config: &Config, device: &Device) -> Pooler {
+    Pooler { dense: initial(device).linear(config.hidden_size, config.hidden_size) }
+}
+
+/// What is added to the scores of text positions, `[batch, text]`; zeros where the input has no mask.
+fn text_mask(input: &TextInput) -> Tensor<2> {
+    hidden_positions(input.attention_mask.clone().unwrap_or_else(|| input.input_ids.ones_like()))
+}
+
+/// BERT over text: post-LN layers, tanh pooler (Devlin et al., 2019).
+#[derive(Module, Debug)]
+pub struct Bert {
+    /// Token ids to vectors.
+    pub embeddings: TextEmbeddings,
+    /// The layers.
+    pub encoder: Encoder,
+    /// First token to pooled vector.
+    pub pooler: Pooler,
+    /// Pooled vector to `classes` logits.
+    pub classifier: Linear,
+}
+
+impl Bert {
+    /// A model with initial weights and `classes` logits.
+    pub fn init(config: &Config, classes: usize, device: &Device) -> Self {
+        Self {
+            embeddings: TextEmbeddings::init(config, initial(device)),
+            encoder: Encoder::init(config, initial(device)),
+            pooler: pooler(config, device),
+            classifier: initial(device).linear(config.hidden_size, classes),
+        }
+    }
+
+    /// The pooled vector of each row, `[batch, hidden]`.
+    pub fn pooled(&self, text: TextInput) -> Tensor<2> {
+        let mask = text_mask(&text).unsqueeze_dims::<4>(&[1, 1]);
+        let hidden = self.embeddings.forward(text.input_ids, text.token_type_ids);
+        self.pooler.forward(self.encoder.forward_first(hidden, Some(mask)))
+    }
+
+    /// Logits, `[batch, classes]`.
+    pub fn logits(&self, text: TextInput) -> Tensor<2> {
+        self.classifier.forward(self.pooled(text))
+    }
+}
+
+/// Patches as linear maps of their pixels, behind a learned `[CLS]`, all with learned positions: `[batch, 1 + patches, hidden]`.
+#[derive(Module, Debug)]
+pub struct LinearPatches {
+    /// One step a patch.
+    pub projection: Conv2d,
+    /// `[1, 1, hidden]`.
+    pub cls: Param<Tensor<3>>,
+    /// `[1, 1 + patches, hidden]`.
+    pub position: Param<Tensor<3>>,
+}
+
+impl LinearPatches {
+    fn init(config: &Config, device: &Device) -> Self {
+        let initial = initial(device);
+        Self {
+            projection: initial.convolution([config.num_channels, config.hidden_size], config.patch_size),
+            cls: initial.table([1, 1, config.hidden_size]),
+            position: initial.table([1, 1 + config.patches(), config.hidden_size]),
+        }
+    }
+
+    /// Token vectors of images `[batch, 3, height, width]`.
+    pub fn forward(&self, pixel_values: Tensor<4>) -> Tensor<3> {
+        let patches = self.projection.forward(pixel_values).flatten::<3>(2, 3).swap_dims(1, 2);
+        let [batch, _, hidden] = patches.dims();
+        Tensor::cat(vec![self.cls.val().expand([batch, 1, hidden]), patches], 1) + self.position.val()
+    }
+}
+
+/// ViT over images: linear patches, pre-LN layers, a final LayerNorm (Dosovitskiy et al., 2021). For the match task the tag's
+/// tokens follow the patches, as rows of a table drawn at random.
+#[derive(Module, Debug)]
+pub struct Vit {
+    /// Pixels to vectors.
+    pub patches: LinearPatches,
+    /// Tag tokens to vectors.
+    pub tags: Embedding,
+    /// The layers.
+    pub encoder: Encoder,
+    /// LayerNorm over the result.
+    pub norm: LayerNorm,
+    /// Image `[CLS]` to `classes` logits.
+    pub classifier: Linear,
+}
+
+impl Vit {
+    /// A model with initial weights and `classes` logits.
+    pub fn init(config: &Config, classes: usize, device: &Device) -> Self {
+        Self {
+            patches: LinearPatches::init(config, device),
+            tags: initial(device).embedding(config.vocab_size, config.hidden_size),
+            encoder: Encoder::init(config, initial(device)),
+            norm: norm(config, device),
+            classifier: initial(device).linear(config.hidden_size, classes),
+        }
+    }
+
+    /// The image `[CLS]` of each row, `[batch, hidden]`, over `pixel_values` `[batch, 3, height, width]` and the tags' ids with
+    /// their mask, `[batch, tag]` each.
+    pub fn pooled(&self, pixel_values: Tensor<4>, tag: Option<(Tensor<2, Int>, Tensor<2, Int>)>) -> Tensor<2> {
+        let images = self.patches.forward(pixel_values);
+        let (tokens, mask) = match tag {
+            None => (images, None),
+            Some((ids, mask)) => {
+                let [batch, count, _] = images.dims();
+                let open = Tensor::zeros([batch, count], &images.device());
+                let mask = Tensor::cat(vec![open, hidden_positions(mask)], 1);
+                (Tensor::cat(vec![images, self.tags.forward(ids)], 1), Some(mask.unsqueeze_dims::<4>(&[1, 1])))
+            }
+        };
+        self.norm.forward(self.encoder.forward_first_pre_norm(tokens, mask)).squeeze_dim::<2>(1)
+    }
+
+    /// Logits, `[batch, classes]`.
+    pub fn logits(&self, pixel_values: Tensor<4>, tag: Option<(Tensor<2, Int>, Tensor<2, Int>)>) -> Tensor<2> {
+        self.classifier.forward(self.pooled(pixel_values, tag))
+    }
+}
+
+/// ViLT over text and image: linear patches beside BERT's embeddings, modality vectors, pre-LN layers, a final LayerNorm, a tanh
+/// pooler (Kim et al., 2021).
+#[derive(Module, Debug)]
+pub struct Vilt {
+    /// Token ids to vectors.
+    pub embeddings: TextEmbeddings,
+    /// Pixels to vectors.
+    pub patches: LinearPatches,
+    /// Added after the embeddings: row 0 text, row 1 image; `[2, hidden]`.
+    pub modality: Param<Tensor<2>>,
+    /// The layers.
+    pub encoder: Encoder,
+    /// LayerNorm over the result.
+    pub norm: LayerNorm,
+    /// First token to pooled vector.
+    pub pooler: Pooler,
+    /// Pooled vector to `classes` logits.
+    pub classifier: Linear,
+}
+
+impl Vilt {
+    /// A model with initial weights and `classes` logits.
+    pub fn init(config: &Config, classes: usize, device: &Device) -> Self {
+        Self {
+            embeddings: TextEmbeddings::init(config, initial(device)),
+            patches: LinearPatches::init(config, device),
+            modality: initial(device).table([MODALITIES, config.hidden_size]),
+            encoder: Encoder::init(config, initial(device)),
+            norm: norm(config, device),
+            pooler: pooler(config, device),
+            classifier: initial(device).linear(config.hidden_size, classes),
+        }
+    }
+
+    /// The pooled vector of each row, `[batch, hidden]`.
+    pub fn pooled(&self, text: TextInput, pixel_values: Tensor<4>) -> Tensor<2> {
+        let mask = text_mask(&text);
+        let modality = self.modality.val();
+        let row = |index: usize| modality.clone().slice(s![index..index + 1, ..]).unsqueeze::<3>();
+        let words = self.embeddings.forward(text.input_ids, text.token_type_ids) + row(0);
+        let images = self.patches.forward(pixel_values) + row(1);
+        let [batch, count, _] = images.dims();
+        let mask = Tensor::cat(vec![mask, Tensor::zeros([batch, count], &images.device())], 1);
+        let tokens = Tensor::cat(vec![words, images], 1);
+        let hidden = self.encoder.forward_first_pre_norm(tokens, Some(mask.unsqueeze_dims::<4>(&[1, 1])));
+        self.pooler.forward(self.norm.forward(hidden))
+    }
+
+    /// Logits, `[batch, classes]`.
+    pub fn logits(&self, text: TextInput, pixel_values: Tensor<4>) -> Tensor<2> {
+        self.classifier.forward(self.pooled(text, pixel_values))
+    }
+}
