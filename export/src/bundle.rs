@@ -105,6 +105,7 @@ pub fn export(request: &ExportRequest) -> anyhow::Result<ExportReport> {
             inputs: tensor_specs(&graph, &graph.inputs),
             outputs: tensor_specs(&graph, &graph.outputs),
             parity: BTreeMap::new(),
+            quantization: None,
         });
         expected.push(parity::Expected::compute(&model, &config, variant)?);
     }

@@ -23,9 +23,9 @@ mod score;
 mod summary;
 mod tasks;
 
-pub use align::{AlignOptions, align, eval_pairs};
+pub use align::{AlignOptions, align, eval_pairs, eval_pairs_each};
 pub use error::JobError;
-pub use eval::{EvalOptions, Evaluation, MIN_TAG_ROWS, eval};
+pub use eval::{EvalOptions, Evaluation, MIN_TAG_ROWS, eval, eval_each};
 pub use model::Model;
 pub use output::{FieldType, OutputColumn, OutputFile};
 pub use pipeline::{Progress, Workers};

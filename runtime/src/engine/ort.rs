@@ -117,6 +117,11 @@ impl OrtEngine {
         if let Some(threads) = options.threads {
             builder = plain(builder.with_intra_threads(threads.get()))?;
         }
+        if !on_gpu {
+            // Without VNNI, products of unsigned and signed bytes are added up in 16 bits, which overflow. ONNX Runtime
+            // takes another kernel there if it is asked to.
+            builder = plain(builder.with_config_entry("session.x64quantprecision", "1"))?;
+        }
         let strict = on_gpu && options.cpu_nodes == CpuNodes::Refused;
         if strict {
             builder = plain(builder.with_config_entry(placement::RECORD, "1"))?;

@@ -1,5 +1,7 @@
 //! tract: symbolic axes are kept as they are in the file, the optimised plan is shared between sessions.
 
+mod signed;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -49,7 +51,8 @@ struct Loaded {
 
 fn load(path: &Path) -> Result<Loaded, Source> {
     let onnx = tract_onnx::onnx().with_ignore_value_info(true);
-    let proto = onnx.proto_model_for_path(path)?;
+    let mut proto = onnx.proto_model_for_path(path)?;
+    signed::sign_activations(&mut proto);
     let graph = proto.graph.as_ref().ok_or("the file holds no ONNX graph")?;
     let inner: Vec<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
     let inputs = graph

@@ -230,6 +230,7 @@ mod tests {
                 inputs: Vec::new(),
                 outputs: Vec::new(),
                 parity: BTreeMap::new(),
+                quantization: None,
             }
         };
         let artifacts = variants.iter().map(artifact).collect();
