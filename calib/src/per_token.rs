@@ -23,7 +23,7 @@ use tract_onnx::pb::tensor_proto::DataType;
 
 use crate::error::CalibError;
 use crate::graph::{OnnxGraph, Product, node, node_with, reduce_last};
-use crate::weights::{QuantizedWeight, WeightBits};
+use crate::weights::{QuantizedWeight, WeightBits, store};
 
 /// Steps of a token's range on each side of 0.
 const LEVELS: f32 = 127.0;
@@ -85,13 +85,6 @@ pub fn quantize(graph: &mut OnnxGraph, products: &[Product], bits: WeightBits) -
         });
         Ok(nodes)
     })
-}
-
-/// Adds a quantized weight and its scales; returns their names.
-pub(crate) fn store(graph: &mut OnnxGraph, weight: &QuantizedWeight) -> [String; 2] {
-    let bytes = graph.constant(format!("{}.int8", weight.name), DataType::Int8, &weight.shape, weight.bytes());
-    let scales = graph.floats(format!("{}.scales", weight.name), &[weight.scales.len()], &weight.scales);
-    [bytes, scales]
 }
 
 /// The distinct inputs of products, in order.

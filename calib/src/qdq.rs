@@ -8,12 +8,12 @@
 
 use std::collections::BTreeMap;
 
+use tract_onnx::pb::NodeProto;
 use tract_onnx::pb::tensor_proto::DataType;
 
 use crate::error::CalibError;
 use crate::graph::{OnnxGraph, Product, node, node_with};
-use crate::per_token::store;
-use crate::weights::{QuantizedWeight, WeightBits};
+use crate::weights::{QuantizedWeight, WeightBits, store};
 
 /// Steps of a range on each side of 0.
 const LEVELS: f32 = 127.0;
@@ -61,15 +61,7 @@ pub fn quantize(
             Some(known) => known.clone(),
             None => {
                 let quantized = QuantizedWeight::new(&graph.weight(&product.weight)?, 1, bits)?;
-                let [bytes, scales] = store(graph, &quantized);
-                let zeros = graph.constant(
-                    format!("{}.zeros", product.weight),
-                    DataType::Int8,
-                    &[quantized.scales.len()],
-                    vec![0; quantized.scales.len()],
-                );
-                let floats = graph.fresh(format!("{}.restored", product.weight));
-                nodes.push(node_with("DequantizeLinear", &floats, &[&bytes, &scales, &zeros], &[("axis", 1)]));
+                let floats = restore(graph, &quantized, &mut nodes);
                 weights.insert(product.weight.clone(), floats.clone());
                 floats
             }
@@ -78,4 +70,16 @@ pub fn quantize(
         nodes.push(original);
         Ok(nodes)
     })
+}
+
+/// Adds a quantized weight and the node that makes floats of it; returns the floats' name. The zeros are written out: ONNX
+/// Runtime adds a single one where it changes signed weights to unsigned ones, and then asks for one a channel.
+pub(crate) fn restore(graph: &mut OnnxGraph, weight: &QuantizedWeight, nodes: &mut Vec<NodeProto>) -> String {
+    let [bytes, scales] = store(graph, weight);
+    let count = weight.scales.len();
+    let zeros = graph.constant(format!("{}.zeros", weight.name), DataType::Int8, &[count], vec![0; count]);
+    let floats = graph.fresh(format!("{}.restored", weight.name));
+    let axis = [("axis", weight.axis as i64)];
+    nodes.push(node_with("DequantizeLinear", &floats, &[&bytes, &scales, &zeros], &axis));
+    floats
 }

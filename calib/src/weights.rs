@@ -1,7 +1,9 @@
 //! 8-bit weights: symmetric, a scale for each output.
 
+use tract_onnx::pb::tensor_proto::DataType;
+
 use crate::error::CalibError;
-use crate::graph::Weight;
+use crate::graph::{OnnxGraph, Weight};
 
 /// How many bits a weight may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -80,6 +82,13 @@ impl QuantizedWeight {
     pub(crate) fn bytes(&self) -> Vec<u8> {
         self.values.iter().map(|value| value.to_le_bytes()[0]).collect()
     }
+}
+
+/// Adds a quantized weight and its scales; returns their names.
+pub(crate) fn store(graph: &mut OnnxGraph, weight: &QuantizedWeight) -> [String; 2] {
+    let bytes = graph.constant(format!("{}.int8", weight.name), DataType::Int8, &weight.shape, weight.bytes());
+    let scales = graph.floats(format!("{}.scales", weight.name), &[weight.scales.len()], &weight.scales);
+    [bytes, scales]
 }
 
 #[cfg(test)]

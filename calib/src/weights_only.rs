@@ -15,8 +15,8 @@ use tract_onnx::pb::tensor_proto::DataType;
 
 use crate::error::CalibError;
 use crate::graph::{OnnxGraph, Product, node, node_with};
-use crate::per_token::store;
-use crate::weights::{QuantizedWeight, WeightBits};
+use crate::qdq::restore;
+use crate::weights::{QuantizedWeight, WeightBits, store};
 
 /// Tables of fewer rows stay as they are.
 const TABLE_ROWS: i64 = 64;
@@ -27,26 +27,35 @@ const TABLE_ROWS: i64 = 64;
 /// If a weight cannot be read or holds a value that is not finite.
 pub fn quantize(graph: &mut OnnxGraph, products: &[Product], bits: WeightBits) -> Result<(), CalibError> {
     let chosen: BTreeSet<&str> = products.iter().map(|product| product.output.as_str()).collect();
-    let mut known: BTreeMap<String, [String; 2]> = BTreeMap::new();
+    let mut tables: BTreeMap<String, [String; 2]> = BTreeMap::new();
+    let mut restored: BTreeMap<String, String> = BTreeMap::new();
     graph.rewrite(|graph, mut original| {
         let is_product = original.output.first().is_some_and(|output| chosen.contains(output.as_str()));
         let Some((axis, slot)) = place(graph, &original, is_product) else { return Ok(vec![original]) };
         let name = original.input[slot].clone();
-        let [weight, scales] = match known.get(&name) {
-            Some(names) => names.clone(),
-            None => {
-                let names = store(graph, &QuantizedWeight::new(&graph.weight(&name)?, axis, bits)?);
-                known.insert(name.clone(), names.clone());
-                names
-            }
-        };
         if original.op_type == "Gather" {
+            let [weight, scales] = match tables.get(&name) {
+                Some(names) => names.clone(),
+                None => {
+                    let names = store(graph, &QuantizedWeight::new(&graph.weight(&name)?, axis, bits)?);
+                    tables.insert(name.clone(), names.clone());
+                    names
+                }
+            };
             return Ok(gather(graph, original, &weight, &scales));
         }
-        let floats = graph.fresh(format!("{name}.floats"));
-        original.input[slot].clone_from(&floats);
-        let restored = node_with("DequantizeLinear", &floats, &[&weight, &scales], &[("axis", axis as i64)]);
-        Ok(vec![restored, original])
+        let mut nodes = Vec::new();
+        let floats = match restored.get(&name) {
+            Some(floats) => floats.clone(),
+            None => {
+                let floats = restore(graph, &QuantizedWeight::new(&graph.weight(&name)?, axis, bits)?, &mut nodes);
+                restored.insert(name.clone(), floats.clone());
+                floats
+            }
+        };
+        original.input[slot] = floats;
+        nodes.push(original);
+        Ok(nodes)
     })
 }
 

@@ -105,7 +105,7 @@ fn methods_lie_side_by_side() {
     }
     let report: Value = serde_json::from_slice(&fs::read(work.at("both/quantization/qdq.json")).unwrap()).unwrap();
     let text = &report["artifacts"][0];
-    assert_eq!((report["range_method"].as_str(), text["ranges"].as_array().unwrap().len()), (Some("mse"), 4));
+    assert_eq!((report["range_method"].as_str(), text["ranges"].as_array().unwrap().len()), (Some("mse"), 5));
     let costs: Vec<f64> =
         text["sensitivity"].as_array().unwrap().iter().map(|one| one["mean_abs_diff"].as_f64().unwrap()).collect();
     assert_eq!(costs.len(), 6);
