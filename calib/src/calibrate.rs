@@ -14,6 +14,7 @@ use crate::compare::{Baseline, Bench, Comparison};
 use crate::error::CalibError;
 use crate::graph::{OnnxGraph, Product};
 use crate::observe::{self, Ranges};
+use crate::qdq::Activations;
 use crate::ranges::RangeMethod;
 use crate::report::{ArtifactReport, EngineReport, Report};
 use crate::rows::{LabelledData, Rows};
@@ -27,7 +28,7 @@ pub enum Method {
     /// Activations quantized per token at run time: [`crate::per_token`].
     PerToken,
     /// Static ranges, chosen this way of what the rows show: [`crate::qdq`].
-    Qdq(RangeMethod),
+    Qdq(RangeMethod, Activations),
     /// 8-bit weights alone: [`crate::weights_only`].
     Weights,
 }
@@ -37,7 +38,7 @@ impl Method {
     pub fn precision(self) -> Precision {
         match self {
             Self::PerToken => Precision::Int8,
-            Self::Qdq(_) => Precision::Qdq,
+            Self::Qdq(..) => Precision::Qdq,
             Self::Weights => Precision::W8,
         }
     }
@@ -231,7 +232,7 @@ impl Work<'_> {
         let baselines: Vec<Baseline> =
             self.benches.iter().map(|bench| bench.baseline(variant)).collect::<Result<_, _>>()?;
         let ranges = match (self.request.method, self.benches.first()) {
-            (Method::Qdq(method), Some(bench)) => {
+            (Method::Qdq(method, _), Some(bench)) => {
                 observe::ranges(bench, variant, &self.f32, &candidates, method, &self.out)?
             }
             _ => Ranges::default(),
@@ -282,7 +283,7 @@ impl Work<'_> {
         match self.request.method {
             Method::PerToken => per_token::quantize(&mut graph, products, bits)?,
             Method::Weights => weights_only::quantize(&mut graph, products, bits)?,
-            Method::Qdq(_) => qdq::quantize(&mut graph, products, &ranges.chosen(), bits)?,
+            Method::Qdq(_, form) => qdq::quantize(&mut graph, products, &ranges.chosen(), form, bits)?,
         }
         Ok(graph)
     }

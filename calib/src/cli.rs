@@ -45,6 +45,9 @@ pub(crate) struct Arguments {
     /// How static ranges are chosen: min-max, percentile or mse
     #[arg(long, value_name = "HOW", default_value_t)]
     pub(crate) ranges: RangeMethod,
+    /// With qdq: activations as unsigned bytes, which ONNX Runtime is faster with on CPUs and TensorRT does not read
+    #[arg(long)]
+    pub(crate) unsigned: bool,
     /// Leave products in f32 whose name contains this (may be repeated)
     #[arg(long, value_name = "NAME")]
     pub(crate) keep: Vec<String>,

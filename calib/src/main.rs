@@ -6,6 +6,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
+use mbsd_calib::qdq::Activations;
 use mbsd_calib::weights::WeightBits;
 use mbsd_calib::{Calibrated, LabelledData, Method, Request, calibrate};
 use mbsd_data::ProductOptions;
@@ -53,12 +54,13 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
 fn request(arguments: Arguments) -> Request {
     let method = match arguments.method {
         MethodName::PerToken => Method::PerToken,
-        MethodName::Qdq => Method::Qdq(arguments.ranges),
+        MethodName::Qdq if arguments.unsigned => Method::Qdq(arguments.ranges, Activations::Unsigned),
+        MethodName::Qdq => Method::Qdq(arguments.ranges, Activations::Signed),
         MethodName::Weights => Method::Weights,
     };
     let usual = match method {
         // tract multiplies what was quantized and restored as floats.
-        Method::Qdq(_) => vec![EngineKind::OrtCpu],
+        Method::Qdq(..) => vec![EngineKind::OrtCpu],
         Method::PerToken | Method::Weights => vec![EngineKind::Tract, EngineKind::OrtCpu],
     };
     Request {

@@ -18,6 +18,17 @@ use crate::weights::{QuantizedWeight, WeightBits, store};
 /// Steps of a range on each side of 0.
 const LEVELS: f32 = 127.0;
 
+/// How activations lie in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Activations {
+    /// Around 0: the only form that TensorRT reads.
+    #[default]
+    Signed,
+    /// Around 128: the form that ONNX Runtime has fast kernels for on CPUs. It changes signed activations to this one where a
+    /// single product reads them, and computes the others in floats.
+    Unsigned,
+}
+
 /// Puts quantization pairs around the operands of the given products. `ranges` has the largest magnitude that is told apart
 /// of each product's input.
 ///
@@ -27,6 +38,7 @@ pub fn quantize(
     graph: &mut OnnxGraph,
     products: &[Product],
     ranges: &BTreeMap<String, f32>,
+    form: Activations,
     bits: WeightBits,
 ) -> Result<(), CalibError> {
     let chosen: BTreeMap<&str, &Product> = products.iter().map(|product| (product.output.as_str(), product)).collect();
@@ -36,7 +48,11 @@ pub fn quantize(
             return Err(CalibError::Range { name: product.input.clone(), reason });
         }
     }
-    let zero = graph.constant("int8.zero".to_owned(), DataType::Int8, &[], vec![0]);
+    let (dtype, zero) = match form {
+        Activations::Signed => (DataType::Int8, 0),
+        Activations::Unsigned => (DataType::Uint8, 128),
+    };
+    let zero = graph.constant("int8.zero".to_owned(), dtype, &[], vec![zero]);
     let mut activations: BTreeMap<String, String> = BTreeMap::new();
     let mut weights: BTreeMap<String, String> = BTreeMap::new();
     graph.rewrite(|graph, mut original| {

@@ -83,7 +83,7 @@ pub struct EngineReport {
 impl Report {
     pub(crate) fn new(request: &Request, task: Task) -> Self {
         let range_method = match request.method {
-            Method::Qdq(method) => Some(method.to_string()),
+            Method::Qdq(method, _) => Some(method.to_string()),
             Method::PerToken | Method::Weights => None,
         };
         Self {

@@ -3,6 +3,7 @@
 use std::fs;
 
 use mbsd_net::Head;
+use mbsd_runtime::onnx::Graph;
 use mbsd_spec::bundle::Artifact;
 use mbsd_spec::{Bundle, Precision, Variant};
 use mbsd_tests::binaries::{program, succeed};
@@ -110,6 +111,20 @@ fn methods_lie_side_by_side() {
         text["sensitivity"].as_array().unwrap().iter().map(|one| one["mean_abs_diff"].as_f64().unwrap()).collect();
     assert_eq!(costs.len(), 6);
     assert!(costs.is_sorted_by(|a, b| a >= b) && costs[0] > 0.0, "{costs:?}");
+}
+
+#[test]
+fn static_ranges_are_signed_unless_asked_otherwise() {
+    let work = Work::new(Head::Match);
+    let text = ["--force", "--max-drop", "1", "--variants", "text", "--engines", "tract"];
+    for (out, extra, dtype) in
+        [("signed", &[][..], "int8"), ("unsigned", &["--unsigned", "--ranges", "min-max"], "uint8")]
+    {
+        succeed(work.calibrate("qdq", out).args(text).args(extra));
+        let graph = Graph::read(&work.at(out).join("onnx/text_qdq.onnx")).unwrap();
+        let zero = graph.initializers.iter().find(|one| one.name == "int8.zero").unwrap();
+        assert_eq!(zero.dtype, dtype);
+    }
 }
 
 #[test]
