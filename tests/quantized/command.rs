@@ -68,6 +68,36 @@ fn a_calibrated_bundle_serves_like_any_other() {
     }
 }
 
+/// Whatever else is in the file, and however long its titles are.
+#[test]
+fn a_products_scores_do_not_depend_on_the_others() {
+    let work = Work::new(Head::Match);
+    let both = ["--force", "--max-drop", "1", "--variants", "full,text", "--engines", "tract"];
+    succeed(work.calibrate("per-token", "b8").args(both));
+    fs::write(work.at("tags.txt"), "colour:red\ncolour:blue\n").unwrap();
+    let rows = fs::read_to_string(work.at("rows.jsonl")).unwrap();
+    let part: String = rows.lines().step_by(5).map(|row| format!("{row}\n")).collect();
+    for engine in engines::available() {
+        let kind = engine.kind().name();
+        let tagged = |name: &str, rows: &str| -> Vec<String> {
+            fs::write(work.at(&format!("{name}.jsonl")), rows).unwrap();
+            let mut tag = program("mbsd");
+            tag.args(["tag", "--precision", "int8", "--threshold", "0", "--engine", kind, "--bundle"]);
+            tag.arg(work.at("b8")).arg("--tags").arg(work.at("tags.txt"));
+            tag.arg("--input").arg(work.at(&format!("{name}.jsonl")));
+            succeed(tag.arg("--output").arg(work.at("tagged.jsonl")));
+            fs::read_to_string(work.at("tagged.jsonl")).unwrap().lines().map(str::to_owned).collect()
+        };
+        for (name, rows, part) in [
+            ("full", rows.clone(), part.clone()),
+            ("text", rows.replace("\"image\"", "\"other\""), part.replace("\"image\"", "\"other\"")),
+        ] {
+            let all: Vec<String> = tagged(name, &rows).into_iter().step_by(5).collect();
+            assert_eq!(all, tagged(name, &part), "{name} {kind}");
+        }
+    }
+}
+
 #[test]
 fn classification_and_alignment_are_calibrated_too() {
     let work = Work::new(Head::Classification { classes: 3 });
