@@ -150,6 +150,7 @@ fn export_bundle(request: &ExportRequest, out: &Path) -> anyhow::Result<ExportRe
                 inputs: tensor_specs(&graph, &graph.inputs),
                 outputs: tensor_specs(&graph, &graph.outputs),
                 parity: BTreeMap::new(),
+                quantization: None,
             });
         }
         let reference = parity::reference(&model, &config, variant)?;

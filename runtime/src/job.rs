@@ -25,9 +25,9 @@ mod sink;
 mod summary;
 mod tasks;
 
-pub use align::{AlignOptions, align, eval_pairs};
+pub use align::{AlignOptions, align, eval_pairs, eval_pairs_each};
 pub use error::JobError;
-pub use eval::{EvalOptions, Evaluation, MIN_TAG_ROWS, eval};
+pub use eval::{EvalOptions, Evaluation, MIN_TAG_ROWS, eval, eval_each};
 pub use ledger::Identity;
 pub use model::Model;
 pub use output::{FieldType, OutputColumn, OutputFile};

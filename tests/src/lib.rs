@@ -17,6 +17,10 @@ pub mod tolerance {
     pub const HALF: f32 = 1e-2;
     /// A row against itself among other rows or with more padding: the same kernels, other blocking.
     pub const BATCH_MATES: f32 = 1e-5;
+    /// 8-bit products against f32 on the reference's small random model: half a step of 254 in each operand, summed.
+    pub const INT8: f32 = 2e-2;
+    /// 8-bit weights alone. ONNX Runtime may compute such products with 8-bit activations too.
+    pub const W8: f32 = 2e-2;
 }
 
 /// Largest absolute difference of two equally long lists; infinite where the lengths differ or a value is no number.

@@ -110,14 +110,16 @@ fn run_cargo(workspace: &Workspace, arguments: &[&str]) -> Result<()> {
     execute(&mut workspace.cargo(arguments))
 }
 
-/// The serving binary must stay free of the training framework.
+/// What runs on serving machines must stay free of the training framework.
 fn no_burn(workspace: &Workspace) -> Result<()> {
-    let mut tree: Command = workspace.cargo(["tree", "--locked", "--package", "mbsd-runtime", "--edges", "normal"]);
-    let tree = output(tree.args(["--prefix", "none", "--format", "{p}"]))?;
-    match burn_in(&tree) {
-        Some(line) => bail!("mbsd-runtime depends on {line}; find out why with `cargo tree -p mbsd-runtime -e normal`"),
-        None => Ok(()),
+    for package in ["mbsd-runtime", "mbsd-calib"] {
+        let mut tree: Command = workspace.cargo(["tree", "--locked", "--package", package, "--edges", "normal"]);
+        let tree = output(tree.args(["--prefix", "none", "--format", "{p}"]))?;
+        if let Some(line) = burn_in(&tree) {
+            bail!("{package} depends on {line}; find out why with `cargo tree -p {package} -e normal`");
+        }
     }
+    Ok(())
 }
 
 /// The first package of a dependency tree that belongs to Burn.

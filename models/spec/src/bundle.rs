@@ -5,7 +5,10 @@ mod manifest;
 mod read;
 mod write;
 
-pub use manifest::{Artifact, DimSpec, Manifest, Measured, Parity, Provenance, SCHEMA_VERSION, TensorSpec};
+pub use manifest::{
+    Artifact, DimSpec, Manifest, Measured, Parity, Provenance, QualityMeasured, Quantization, SCHEMA_VERSION,
+    TensorSpec,
+};
 pub use read::{Bundle, BundleError};
 pub use write::{BundleWriter, StagedFolder, sha256, sha256_file};
 

@@ -31,6 +31,7 @@ fn manifest() -> Manifest {
             }],
             outputs: Vec::new(),
             parity: BTreeMap::new(),
+            quantization: None,
         }],
         files: BTreeMap::new(),
         provenance: Provenance::default(),

@@ -172,7 +172,7 @@ fn summary(bundle: &Bundle, args: &InspectArgs) -> Result<String> {
 }
 
 fn describe(text: &mut String, artifact: &Artifact) -> Result<()> {
-    let Artifact { variant, precision, path, opset, bytes, inputs, outputs, parity } = artifact;
+    let Artifact { variant, precision, path, opset, bytes, inputs, outputs, parity, quantization } = artifact;
     writeln!(text, "  {variant} {precision}: {path}, {:.1} MB, opset {opset}", *bytes as f64 / 1e6)?;
     for (title, specs) in [("in", inputs), ("out", outputs)] {
         for spec in specs {
@@ -188,6 +188,13 @@ fn describe(text: &mut String, artifact: &Artifact) -> Result<()> {
             )?,
             Parity::NotMeasured(why) => writeln!(text, "    parity  {engine}: {why}")?,
         }
+    }
+    for (engine, m) in quantization.iter().flat_map(|quantization| &quantization.measured) {
+        writeln!(
+            text,
+            "    quality {engine} {}: {} {:.4}, f32 {:.4}, {} rows; {:.2} times as fast as f32",
+            m.engine_version, m.measure, m.quantized, m.f32, m.rows, m.speedup
+        )?;
     }
     Ok(())
 }

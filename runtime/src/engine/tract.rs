@@ -1,5 +1,8 @@
 //! tract: symbolic axes are kept as they are in the file, the optimised plan is shared between sessions.
 
+mod fused;
+mod signed;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -48,8 +51,11 @@ struct Loaded {
 }
 
 fn load(path: &Path) -> Result<Loaded, Source> {
-    let onnx = tract_onnx::onnx().with_ignore_value_info(true);
-    let proto = onnx.proto_model_for_path(path)?;
+    let mut onnx = tract_onnx::onnx().with_ignore_value_info(true);
+    fused::register(&mut onnx);
+    let mut proto = onnx.proto_model_for_path(path)?;
+    signed::sign_activations(&mut proto);
+    fused::fuse(&mut proto);
     let graph = proto.graph.as_ref().ok_or("the file holds no ONNX graph")?;
     let inner: Vec<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
     let inputs = graph

@@ -97,6 +97,20 @@ pub fn eval_pairs(
     pairs: &Path,
     options: &EvalOptions<'_>,
 ) -> Result<Evaluation, JobError> {
+    eval_pairs_each(model, products, pairs, options, |_| ())
+}
+
+/// As [`eval_pairs`], and hands the logit of every pair that was measured to `each`, in the order of the pairs.
+///
+/// # Errors
+/// See [`JobError`].
+pub fn eval_pairs_each(
+    model: &Model,
+    products: Products,
+    pairs: &Path,
+    options: &EvalOptions<'_>,
+    mut each: impl FnMut(&[f32]),
+) -> Result<Evaluation, JobError> {
     model.require(Task::Alignment)?;
     if let Some(variant) = options.variant {
         model.require_variant(variant)?;
@@ -116,6 +130,7 @@ pub fn eval_pairs(
         if let (Ok(Pair { label: Some(label), .. }), Ok(logit)) = (pair, logit) {
             logits.push(*logit);
             labels.push(*label);
+            each(&[*logit]);
         }
         Ok(())
     })?;

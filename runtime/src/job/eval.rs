@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mbsd_data::Products;
+use mbsd_data::{BadRow, Column, Product, Products};
 use mbsd_spec::metrics::{Confusion, grouped_roc_auc, roc_auc};
 use mbsd_spec::{RowError, Task, Variant};
 use serde::Serialize;
@@ -81,11 +81,26 @@ pub struct Evaluation {
 /// See [`JobError`]; a missing column is one. A row whose label cannot be read (`invalid_label`, `unknown_label`) is left
 /// out and counted.
 pub fn eval(model: &Model, products: Products, options: &EvalOptions<'_>) -> Result<Evaluation, JobError> {
+    let columns = products.columns().clone();
+    eval_each(model, &columns, products, options, |_| ())
+}
+
+/// As [`eval`], over rows with the given further columns, and hands the logits of every row that was measured to `each`,
+/// in the order of the rows: one for match, one a class for classification.
+///
+/// # Errors
+/// See [`eval`].
+pub fn eval_each(
+    model: &Model,
+    columns: &[Column],
+    products: impl Iterator<Item = Result<Product, BadRow>> + Send,
+    options: &EvalOptions<'_>,
+    each: impl FnMut(&[f32]),
+) -> Result<Evaluation, JobError> {
     if model.task == Task::Alignment {
         let message = "an alignment bundle is measured on pairs: give a table of them, with a label column, as --pairs";
         return Err(JobError::Setting(message.to_owned()));
     }
-    let columns = products.columns().clone();
     let position = |name: &str| {
         columns.iter().position(|column| column.name == name).ok_or_else(|| {
             let present = columns.iter().map(|column| format!("`{}`", column.name)).collect::<Vec<_>>().join(", ");
@@ -97,18 +112,18 @@ pub fn eval(model: &Model, products: Products, options: &EvalOptions<'_>) -> Res
     }
     let label = position(options.label_column)?;
     if model.task == Task::Match {
-        eval_match(model, products, options, label, position(options.tag_column)?)
+        eval_match(model, products, options, [label, position(options.tag_column)?], each)
     } else {
-        eval_classes(model, products, options, label)
+        eval_classes(model, products, options, label, each)
     }
 }
 
 fn eval_match(
     model: &Model,
-    products: Products,
+    products: impl Iterator<Item = Result<Product, BadRow>> + Send,
     options: &EvalOptions<'_>,
-    label: usize,
-    tag: usize,
+    [label, tag]: [usize; 2],
+    mut each: impl FnMut(&[f32]),
 ) -> Result<Evaluation, JobError> {
     let (mut tags, mut logits, mut labels) = (Vec::new(), Vec::new(), Vec::new());
     let summary = measure(model, products, options, Question::TagColumn(tag), |columns, logit| {
@@ -118,6 +133,7 @@ fn eval_match(
         tags.push(columns[tag].as_str().unwrap_or_default().to_owned());
         logits.push(logit[0]);
         labels.push(truth);
+        each(logit);
         Ok(())
     })?;
     let per_tag = grouped_roc_auc(&tags, &logits, &labels, MIN_TAG_ROWS);
@@ -158,9 +174,10 @@ pub(super) fn binary(
 
 fn eval_classes(
     model: &Model,
-    products: Products,
+    products: impl Iterator<Item = Result<Product, BadRow>> + Send,
     options: &EvalOptions<'_>,
     label: usize,
+    mut each: impl FnMut(&[f32]),
 ) -> Result<Evaluation, JobError> {
     // (class, predicted) of every row.
     let mut decisions: Vec<(usize, usize)> = Vec::new();
@@ -175,6 +192,7 @@ fn eval_classes(
             }
         }
         decisions.push((class, predicted));
+        each(logits);
         Ok(())
     })?;
     let mut by_class: BTreeMap<usize, Confusion> = BTreeMap::new();
@@ -224,7 +242,7 @@ fn class_of(model: &Model, label: &Value, classes: usize) -> Option<usize> {
 /// Scores every row and hands its further columns with its logits to `take`, which may refuse it.
 fn measure(
     model: &Model,
-    products: Products,
+    products: impl Iterator<Item = Result<Product, BadRow>> + Send,
     options: &EvalOptions<'_>,
     question: Question,
     mut take: impl FnMut(&[Value], &[f32]) -> Result<(), RowError>,

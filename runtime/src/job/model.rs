@@ -29,6 +29,8 @@ pub struct Model {
     pub(super) threshold: f32,
     pub(super) max_text_tokens: usize,
     pub(super) engine: EngineKind,
+    /// Whether the rows of a batch have one length.
+    pub(super) equal_lengths: bool,
     /// Encoder variants of the chosen precision, in the order of preference.
     pub(super) available: Vec<Variant>,
     pub(super) load: Box<Load>,
@@ -74,6 +76,7 @@ impl Model {
             threshold: manifest.threshold.unwrap_or(DEFAULT_THRESHOLD),
             max_text_tokens: manifest.max_text_tokens,
             engine: engine.kind(),
+            equal_lengths: equal_lengths(precision, engine.kind()),
             available,
             load: {
                 let bundle = bundle.clone();
@@ -83,6 +86,12 @@ impl Model {
                 })
             },
         })
+    }
+
+    /// The same model with batches as they are cut for graphs of a precision: for graphs that stand in for the bundle's own.
+    #[must_use]
+    pub fn batched_as(self, precision: Precision) -> Self {
+        Self { equal_lengths: equal_lengths(precision, self.engine), ..self }
     }
 
     /// What the model answers.
@@ -120,6 +129,13 @@ impl Model {
     pub(super) fn label(&self, class: usize) -> String {
         self.labels.get(class).cloned().unwrap_or_else(|| class.to_string())
     }
+}
+
+/// Padding adds nothing to a row, but has its sums in attention added up in another order. The last bit of an f32 score may
+/// change with it; where activations are rounded to bytes, that bit may decide a rounding, and the third digit change. On a
+/// CPU, where small batches cost nothing, such graphs get rows of one length, so that a score is the row's own.
+fn equal_lengths(precision: Precision, engine: EngineKind) -> bool {
+    matches!(precision, Precision::Int8 | Precision::Qdq) && matches!(engine, EngineKind::Tract | EngineKind::OrtCpu)
 }
 
 /// The sessions that the workers of one job share out among themselves.
@@ -230,6 +246,7 @@ mod tests {
                 inputs: Vec::new(),
                 outputs: Vec::new(),
                 parity: BTreeMap::new(),
+                quantization: None,
             }
         };
         let artifacts = variants.iter().map(artifact).collect();

@@ -77,7 +77,11 @@ impl<'a> Scorer<'a> {
             let lengths: Vec<usize> =
                 units.iter().map(|unit| unit.text.map_or(0, TextRow::len) + image_tokens).collect();
             let mut answers: Vec<Vec<f32>> = vec![Vec::new(); units.len()];
-            for batch in plan(&lengths, self.limits) {
+            let planned = plan(&lengths, self.limits);
+            // Rows of a batch are sorted by length.
+            let apart = |a: &usize, b: &usize| !self.model.equal_lengths || lengths[*a] == lengths[*b];
+            let batches: Vec<&[usize]> = planned.iter().flat_map(|batch| batch.chunk_by(apart)).collect();
+            for batch in batches {
                 let rows: Vec<&Unit<'_>> = batch.iter().map(|&unit| &units[unit]).collect();
                 for (unit, answer) in batch.iter().zip(self.run(variant, &rows)?) {
                     answers[*unit] = answer;

@@ -176,6 +176,7 @@ pub(super) fn model(task: Task, available: &[Variant], behaviour: Behaviour) -> 
         threshold: 0.5,
         max_text_tokens: 24,
         engine: EngineKind::Tract,
+        equal_lengths: false,
         available: available.to_vec(),
         load: {
             let log = log.clone();

@@ -157,6 +157,7 @@ pub(crate) fn bundle(folder: &Path) -> PathBuf {
             inputs,
             outputs,
             parity: BTreeMap::from([("tract".to_owned(), Parity::NotMeasured("not measured: a test".to_owned()))]),
+            quantization: None,
         });
     }
     let manifest = Manifest {

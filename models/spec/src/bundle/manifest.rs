@@ -53,6 +53,46 @@ pub struct Artifact {
     pub outputs: Vec<TensorSpec>,
     /// Agreement with Burn by engine name, as measured at export.
     pub parity: BTreeMap<String, Parity>,
+    /// How an 8-bit graph was made of the bundle's f32 graph, and what it lost; absent from other graphs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantization: Option<Quantization>,
+}
+
+/// How an 8-bit graph was made, and how it compares with the f32 graph that it was made of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quantization {
+    /// Bits of a weight, 8 or 7.
+    pub weight_bits: u8,
+    /// Products computed with 8-bit weights.
+    pub products: usize,
+    /// Products left in single precision, by the name of their node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<String>,
+    /// The comparison on labelled rows, by engine name.
+    pub measured: BTreeMap<String, QualityMeasured>,
+}
+
+/// An 8-bit graph beside its f32 graph, on the same rows and engine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QualityMeasured {
+    /// What is compared: `roc_auc` or `accuracy`.
+    pub measure: String,
+    /// Of the f32 graph.
+    pub f32: f64,
+    /// Of the 8-bit graph.
+    pub quantized: f64,
+    /// Rows measured.
+    pub rows: u64,
+    /// Largest absolute difference of a logit.
+    pub max_abs_diff: f64,
+    /// Mean absolute difference of logits.
+    pub mean_abs_diff: f64,
+    /// Time of the f32 graph through time of the 8-bit graph, on batches of these rows.
+    pub speedup: f64,
+    /// The engine's version.
+    pub engine_version: String,
 }
 
 /// Name, type and symbolic shape of a graph input or output.

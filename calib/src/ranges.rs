@@ -1,0 +1,209 @@
+//! How large activations get, as histograms of magnitudes: memory does not grow with the rows observed.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// Bins of a histogram.
+const BINS: usize = 2048;
+
+/// Steps of a range on each side of 0.
+const LEVELS: f64 = 127.0;
+
+/// Share of magnitudes that [`RangeMethod::Percentile`] keeps.
+const PERCENTILE: f64 = 0.9999;
+
+/// Candidates that [`RangeMethod::Mse`] tries.
+const CANDIDATES: usize = 128;
+
+/// How a range is chosen of what was observed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RangeMethod {
+    /// The largest magnitude.
+    MinMax,
+    /// The magnitude that 99.99% stay within.
+    Percentile,
+    /// The range with the least mean squared error, rounding inside weighed against cutting outside.
+    #[default]
+    Mse,
+}
+
+impl RangeMethod {
+    /// Every method.
+    pub const ALL: &'static [Self] = &[Self::MinMax, Self::Percentile, Self::Mse];
+
+    /// The name on the command line and in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::MinMax => "min-max",
+            Self::Percentile => "percentile",
+            Self::Mse => "mse",
+        }
+    }
+}
+
+impl fmt::Display for RangeMethod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for RangeMethod {
+    type Err = String;
+
+    fn from_str(given: &str) -> Result<Self, String> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|method| method.name() == given)
+            .ok_or_else(|| format!("unknown way to choose ranges `{given}`: use min-max, percentile or mse"))
+    }
+}
+
+/// Magnitudes of one tensor over many runs.
+#[derive(Debug, Clone)]
+pub struct Histogram {
+    counts: Vec<u64>,
+    /// Upper end of the last bin; a power of two times the first one, so that bins merge in pairs.
+    top: f64,
+    largest: f32,
+    not_finite: u64,
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Self { counts: vec![0; BINS], top: 0.0, largest: 0.0, not_finite: 0 }
+    }
+}
+
+impl Histogram {
+    /// Counts the values of a run.
+    pub fn observe(&mut self, values: &[f32]) {
+        let mut largest = 0f32;
+        for value in values {
+            if value.is_finite() {
+                largest = largest.max(value.abs());
+            } else {
+                self.not_finite += 1;
+            }
+        }
+        self.largest = self.largest.max(largest);
+        if largest > 0.0 {
+            self.make_room(f64::from(largest));
+        }
+        if self.top == 0.0 {
+            return;
+        }
+        let bins_per_unit = BINS as f64 / self.top;
+        for value in values.iter().filter(|value| value.is_finite()) {
+            let bin = (f64::from(value.abs()) * bins_per_unit) as usize;
+            self.counts[bin.min(BINS - 1)] += 1;
+        }
+    }
+
+    fn make_room(&mut self, largest: f64) {
+        if self.top == 0.0 {
+            self.top = largest;
+        }
+        while self.top < largest {
+            for bin in 0..BINS / 2 {
+                self.counts[bin] = self.counts[2 * bin] + self.counts[2 * bin + 1];
+            }
+            self.counts[BINS / 2..].fill(0);
+            self.top *= 2.0;
+        }
+    }
+
+    /// The largest magnitude.
+    pub fn largest(&self) -> f32 {
+        self.largest
+    }
+
+    /// How many values were not finite.
+    pub fn not_finite(&self) -> u64 {
+        self.not_finite
+    }
+
+    /// The range that a method chooses; 0 where only zeros were observed.
+    pub fn range(&self, method: RangeMethod) -> f32 {
+        let chosen = match method {
+            RangeMethod::MinMax => f64::from(self.largest),
+            RangeMethod::Percentile => self.percentile(PERCENTILE),
+            RangeMethod::Mse => self.least_error(),
+        };
+        (chosen as f32).min(self.largest)
+    }
+
+    fn percentile(&self, share: f64) -> f64 {
+        let total: u64 = self.counts.iter().sum();
+        let wanted = (total as f64 * share).ceil() as u64;
+        let mut seen = 0;
+        let bin = self.counts.iter().position(|&count| {
+            seen += count;
+            seen >= wanted
+        });
+        bin.map_or(0.0, |bin| (bin + 1) as f64 * self.top / BINS as f64)
+    }
+
+    fn least_error(&self) -> f64 {
+        let width = self.top / BINS as f64;
+        let error = |range: f64| -> f64 {
+            let rounding = (range / LEVELS).powi(2) / 12.0;
+            let one = |(bin, &count): (usize, &u64)| {
+                let cut = ((bin as f64 + 0.5) * width - range).max(0.0);
+                count as f64 * if cut > 0.0 { cut * cut } else { rounding }
+            };
+            self.counts.iter().enumerate().map(one).sum()
+        };
+        let candidate = |step: usize| f64::from(self.largest) * step as f64 / CANDIDATES as f64;
+        (1..=CANDIDATES).map(candidate).min_by(|a, b| error(*a).total_cmp(&error(*b))).unwrap_or(0.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn an_outlier_widens_min_max_alone() {
+        let mut histogram = Histogram::default();
+        let values: Vec<f32> = (0..100_000).map(|i| (i % 2001) as f32 / 1000.0 - 1.0).collect();
+        histogram.observe(&values);
+        histogram.observe(&[-40.0]);
+        assert_eq!(histogram.range(RangeMethod::MinMax), 40.0);
+        let percentile = histogram.range(RangeMethod::Percentile);
+        assert!((0.99..1.1).contains(&percentile), "{percentile}");
+        // Where (40 - r)^2 + 100 000 (r / 127)^2 / 12 is least.
+        let mse = histogram.range(RangeMethod::Mse);
+        assert!((26.0..26.8).contains(&mse), "{mse}");
+    }
+
+    #[test]
+    fn zeros_have_no_range_and_what_is_not_finite_is_counted() {
+        let mut histogram = Histogram::default();
+        histogram.observe(&[0.0, -0.0]);
+        assert!(RangeMethod::ALL.iter().all(|&method| histogram.range(method) == 0.0));
+        histogram.observe(&[f32::NAN, f32::INFINITY, 1.0]);
+        assert_eq!((histogram.not_finite(), histogram.largest()), (2, 1.0));
+    }
+
+    proptest! {
+        #[test]
+        fn every_range_holds_and_no_value_is_lost(runs in prop::collection::vec(prop::collection::vec(-1e4f32..1e4, 1..40), 1..8)) {
+            let mut histogram = Histogram::default();
+            runs.iter().for_each(|run| histogram.observe(run));
+            let values: Vec<f32> = runs.concat();
+            let largest = values.iter().fold(0f32, |largest, value| largest.max(value.abs()));
+            prop_assert_eq!(histogram.largest(), largest);
+            if largest > 0.0 {
+                let zeros_first = runs.iter().take_while(|run| run.iter().all(|v| *v == 0.0)).map(Vec::len).sum::<usize>();
+                prop_assert_eq!(histogram.counts.iter().sum::<u64>(), (values.len() - zeros_first) as u64);
+                for &method in RangeMethod::ALL {
+                    let range = histogram.range(method);
+                    prop_assert!(range > 0.0 && range <= largest, "{} {}", method, range);
+                }
+            }
+        }
+    }
+}

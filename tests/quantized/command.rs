@@ -1,0 +1,169 @@
+//! `mbsd calibrate`, and the other commands over what it wrote.
+
+use std::fs;
+
+use mbsd_net::Head;
+use mbsd_runtime::onnx::Graph;
+use mbsd_spec::bundle::Artifact;
+use mbsd_spec::{Bundle, Precision, Variant};
+use mbsd_tests::binaries::{program, succeed};
+use mbsd_tests::engines;
+use serde_json::Value;
+
+use crate::fixture::{ROWS, Work};
+
+fn artifact(bundle: &Bundle, variant: Variant, precision: Precision) -> &Artifact {
+    bundle.manifest().artifact(variant, precision).unwrap()
+}
+
+#[test]
+fn a_calibrated_bundle_serves_like_any_other() {
+    let work = Work::new(Head::Match);
+    let json = succeed(work.calibrate("per-token", "b8").args(["--force", "--max-drop", "1", "--json"]));
+    let report: Value = serde_json::from_str(&json).unwrap();
+    let bundle = Bundle::open(work.at("b8")).unwrap();
+    for (number, variant) in Variant::ENCODERS.into_iter().enumerate() {
+        let int8 = artifact(&bundle, variant, Precision::Int8);
+        assert_eq!(int8.path, format!("onnx/{variant}_int8.onnx"));
+        assert!(int8.bytes < artifact(&bundle, variant, Precision::F32).bytes);
+        let quantization = int8.quantization.as_ref().unwrap();
+        assert_eq!((quantization.weight_bits, quantization.products), (8, 6));
+        assert_eq!(quantization.kept, ["pooler.dense.matmul", "classifier.matmul"]);
+        assert_eq!(quantization.measured.len(), engines::available().len());
+        for (engine, measured) in &quantization.measured {
+            assert_eq!((measured.measure.as_str(), measured.rows), ("roc_auc", ROWS as u64), "{engine}");
+            assert!(measured.max_abs_diff > 0.0 && measured.speedup > 0.0);
+        }
+        assert_eq!(report["artifacts"][number]["variant"], variant.name());
+    }
+    let page = fs::read_to_string(work.at("b8/quantization/int8.md")).unwrap();
+    assert!(page.contains("| full | tract") && page.contains("](int8.svg)"), "{page}");
+    assert!(fs::read_to_string(work.at("b8/quantization/int8.svg")).unwrap().contains("<circle"));
+    for file in ["json", "md", "svg"] {
+        assert!(bundle.manifest().files.contains_key(&format!("quantization/int8.{file}")));
+    }
+    assert!(succeed(program("mbsd").args(["inspect", "--bundle"]).arg(work.at("b8"))).contains("quality"));
+
+    fs::write(work.at("tags.txt"), "colour:red\ncolour:blue\n").unwrap();
+    for engine in engines::available() {
+        let kind = engine.kind().name();
+        let over = |command: &str| {
+            let mut run = program("mbsd");
+            run.args([command, "--precision", "int8", "--engine", kind, "--bundle"]).arg(work.at("b8"));
+            run.arg("--input").arg(work.at("rows.jsonl"));
+            run
+        };
+        let eval: Value = serde_json::from_str(&succeed(over("eval").args(["--variant", "full", "--json"]))).unwrap();
+        let measured = &artifact(&bundle, Variant::Full, Precision::Int8).quantization.as_ref().unwrap().measured[kind];
+        assert_eq!(eval["roc_auc"], measured.quantized, "{kind}: eval and the manifest agree");
+        let out = |threads: &str| {
+            let out = work.at(&format!("{kind}-{threads}.jsonl"));
+            let mut tag = over("tag");
+            tag.args(["--top", "2", "--threads", threads, "--tags"]).arg(work.at("tags.txt"));
+            succeed(tag.arg("--output").arg(&out));
+            fs::read_to_string(out).unwrap()
+        };
+        assert_eq!(out("1").lines().count(), ROWS);
+        assert_eq!(out("1"), out("2"), "{kind}: threads change nothing");
+    }
+}
+
+/// Whatever else is in the file, and however long its titles are.
+#[test]
+fn a_products_scores_do_not_depend_on_the_others() {
+    let work = Work::new(Head::Match);
+    let both = ["--force", "--max-drop", "1", "--variants", "full,text", "--engines", "tract"];
+    succeed(work.calibrate("per-token", "b8").args(both));
+    fs::write(work.at("tags.txt"), "colour:red\ncolour:blue\n").unwrap();
+    let rows = fs::read_to_string(work.at("rows.jsonl")).unwrap();
+    let part: String = rows.lines().step_by(5).map(|row| format!("{row}\n")).collect();
+    for engine in engines::available() {
+        let kind = engine.kind().name();
+        let tagged = |name: &str, rows: &str| -> Vec<String> {
+            fs::write(work.at(&format!("{name}.jsonl")), rows).unwrap();
+            let mut tag = program("mbsd");
+            tag.args(["tag", "--precision", "int8", "--threshold", "0", "--engine", kind, "--bundle"]);
+            tag.arg(work.at("b8")).arg("--tags").arg(work.at("tags.txt"));
+            tag.arg("--input").arg(work.at(&format!("{name}.jsonl")));
+            succeed(tag.arg("--output").arg(work.at("tagged.jsonl")));
+            fs::read_to_string(work.at("tagged.jsonl")).unwrap().lines().map(str::to_owned).collect()
+        };
+        for (name, rows, part) in [
+            ("full", rows.clone(), part.clone()),
+            ("text", rows.replace("\"image\"", "\"other\""), part.replace("\"image\"", "\"other\"")),
+        ] {
+            let all: Vec<String> = tagged(name, &rows).into_iter().step_by(5).collect();
+            assert_eq!(all, tagged(name, &part), "{name} {kind}");
+        }
+    }
+}
+
+#[test]
+fn classification_and_alignment_are_calibrated_too() {
+    let work = Work::new(Head::Classification { classes: 3 });
+    let one = ["--force", "--max-drop", "1", "--variants", "full", "--engines", "tract"];
+    succeed(work.calibrate("per-token", "b8").args(one).args(["--label-column", "class", "--samples", "20"]));
+    let bundle = Bundle::open(work.at("b8")).unwrap();
+    let full = artifact(&bundle, Variant::Full, Precision::Int8).quantization.as_ref().unwrap();
+    let measured = &full.measured["tract"];
+    assert_eq!(measured.measure, "accuracy");
+    assert!((20..=22).contains(&measured.rows), "a third of the samples each: {}", measured.rows);
+    assert!(bundle.manifest().artifact(Variant::Text, Precision::Int8).is_none(), "only what was asked for");
+
+    let work = Work::new(Head::Alignment);
+    let pairs: String = (0..20).map(|i| format!("p{i},p{},{}\n", i + 7, i % 2)).collect();
+    fs::write(work.at("pairs.csv"), format!("source,target,label\n{pairs}")).unwrap();
+    succeed(work.calibrate("per-token", "b8").args(one).arg("--pairs").arg(work.at("pairs.csv")));
+    let bundle = Bundle::open(work.at("b8")).unwrap();
+    assert_eq!(artifact(&bundle, Variant::Pair, Precision::Int8).path, "onnx/pair.onnx");
+    let mut align = program("mbsd");
+    align.args(["align", "--precision", "int8", "--bundle"]).arg(work.at("b8"));
+    align.arg("--input").arg(work.at("rows.jsonl")).arg("--pairs").arg(work.at("pairs.csv"));
+    succeed(align.arg("--output").arg(work.at("aligned.jsonl")));
+    assert_eq!(fs::read_to_string(work.at("aligned.jsonl")).unwrap().lines().count(), 20);
+}
+
+#[test]
+fn methods_lie_side_by_side() {
+    let work = Work::new(Head::Match);
+    let text = ["--force", "--max-drop", "1", "--variants", "text", "--engines", "tract"];
+    succeed(work.calibrate("weights", "w8").args(text));
+    succeed(work.calibrate_bundle(&work.at("w8"), "qdq", "both").args(text).arg("--sensitivity"));
+    let bundle = Bundle::open(work.at("both")).unwrap();
+    let f32 = artifact(&bundle, Variant::Text, Precision::F32);
+    for precision in [Precision::W8, Precision::Qdq] {
+        assert!(artifact(&bundle, Variant::Text, precision).bytes < f32.bytes, "{precision}");
+    }
+    let report: Value = serde_json::from_slice(&fs::read(work.at("both/quantization/qdq.json")).unwrap()).unwrap();
+    let text = &report["artifacts"][0];
+    assert_eq!((report["range_method"].as_str(), text["ranges"].as_array().unwrap().len()), (Some("mse"), 5));
+    let costs: Vec<f64> =
+        text["sensitivity"].as_array().unwrap().iter().map(|one| one["mean_abs_diff"].as_f64().unwrap()).collect();
+    assert_eq!(costs.len(), 6);
+    assert!(costs.is_sorted_by(|a, b| a >= b) && costs[0] > 0.0, "{costs:?}");
+}
+
+#[test]
+fn static_ranges_are_signed_unless_asked_otherwise() {
+    let work = Work::new(Head::Match);
+    let text = ["--force", "--max-drop", "1", "--variants", "text", "--engines", "tract"];
+    for (out, extra, dtype) in
+        [("signed", &[][..], "int8"), ("unsigned", &["--unsigned", "--ranges", "min-max"], "uint8")]
+    {
+        succeed(work.calibrate("qdq", out).args(text).args(extra));
+        let graph = Graph::read(&work.at(out).join("onnx/text_qdq.onnx")).unwrap();
+        let zero = graph.initializers.iter().find(|one| one.name == "int8.zero").unwrap();
+        assert_eq!(zero.dtype, dtype);
+    }
+}
+
+#[test]
+fn products_that_are_asked_to_stay_do() {
+    let work = Work::new(Head::Match);
+    let one = ["--force", "--max-drop", "1", "--variants", "text", "--engines", "tract", "--weight-bits", "7"];
+    succeed(work.calibrate("per-token", "b8").args(one).args(["--keep", "attention.value"]));
+    let bundle = Bundle::open(work.at("b8")).unwrap();
+    let quantization = artifact(&bundle, Variant::Text, Precision::Int8).quantization.as_ref().unwrap();
+    assert_eq!((quantization.products, quantization.weight_bits), (5, 7));
+    assert_eq!(quantization.kept[0], "encoder.layer.0.attention.value.matmul");
+}

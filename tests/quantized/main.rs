@@ -1,0 +1,7 @@
+//! 8-bit graphs: their arithmetic, that a row's score is its own, and the command that makes and judges them.
+
+mod arithmetic;
+mod command;
+mod fixture;
+mod refused;
+mod scores;
