@@ -6,8 +6,9 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use mbsd_runtime::engine::{self, Engine, EngineError, EngineKind, EngineOptions};
-use mbsd_spec::bundle::{Artifact, BundleWriter, Quantization, names};
+use mbsd_runtime::engine::{self, Engine, EngineError, EngineKind, EngineOptions, SessionOptions};
+use mbsd_runtime::parity::Reference;
+use mbsd_spec::bundle::{Artifact, BundleWriter, Parity, Quantization, names};
 use mbsd_spec::{Bundle, Manifest, Precision, Task, Variant};
 
 use crate::compare::{Baseline, Bench, Comparison};
@@ -128,7 +129,7 @@ pub fn calibrate(request: &Request) -> Result<Calibrated, CalibError> {
             precision,
             path: path.clone(),
             bytes: made.bytes,
-            parity: BTreeMap::new(),
+            parity: parity(&writer, variant, &path, &benches)?,
             quantization: Some(made.quantization(request.weight_bits)),
             ..artifact.clone()
         });
@@ -148,6 +149,26 @@ pub fn calibrate(request: &Request) -> Result<Calibrated, CalibError> {
     report.write(&writer)?;
     let manifest = writer.finish(manifest)?;
     Ok(Calibrated { manifest, report, absent })
+}
+
+/// Agreement of a graph with the trained model, on the rows that the bundle carries for its variant. Nothing where it carries
+/// none, being of an earlier exporter.
+fn parity(
+    writer: &BundleWriter,
+    variant: Variant,
+    graph: &str,
+    benches: &[Bench<'_>],
+) -> Result<BTreeMap<String, Parity>, CalibError> {
+    let reference = writer.path(&names::reference(variant));
+    if !reference.is_file() {
+        return Ok(BTreeMap::new());
+    }
+    let reference = Reference::read(&reference)?;
+    let measured = benches.iter().map(|bench| {
+        let measured = reference.measure(bench.engine.as_ref(), &writer.path(graph), &SessionOptions::default())?;
+        Ok((bench.engine.kind().to_string(), Parity::Measured(measured)))
+    });
+    measured.collect()
 }
 
 fn variants(bundle: &Bundle, request: &Request) -> Result<Vec<Variant>, CalibError> {

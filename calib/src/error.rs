@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use mbsd_runtime::engine::EngineError;
 use mbsd_runtime::job::JobError;
+use mbsd_runtime::parity::ParityError;
 use mbsd_spec::bundle::BundleError;
 use mbsd_spec::{Precision, Variant};
 
@@ -18,6 +19,9 @@ pub enum CalibError {
     /// An engine cannot be had, or cannot run a graph.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// Agreement with the trained model cannot be measured.
+    #[error(transparent)]
+    Parity(#[from] ParityError),
     /// The labelled rows cannot be used.
     #[error(transparent)]
     Job(#[from] JobError),

@@ -8,9 +8,10 @@ use std::sync::Mutex;
 
 use burn::tensor::Device;
 use mbsd_export::bundle::{ExportRequest, export};
+use mbsd_export::layout::Layout;
 use mbsd_net::{Head, Mbsd};
 use mbsd_runtime::tensors;
-use mbsd_spec::{NamedTensors, Tensor, Tokenizer, Variant};
+use mbsd_spec::{NamedTensors, Precision, Tensor, Tokenizer, Variant};
 use mbsd_tests::binaries::program;
 use mbsd_tests::bundles::{small_config, vocabulary};
 use tempfile::TempDir;
@@ -52,6 +53,10 @@ impl Work {
             config: None,
             task: None,
             variants: Variant::ENCODERS.to_vec(),
+            precisions: vec![Precision::F32],
+            shared_weights: false,
+            layout: Layout::Bundle,
+            tensorrt: false,
             tokenizer: None,
             labels: None,
             engines: Vec::new(),
