@@ -87,7 +87,6 @@ fn an_output_that_cannot_be_written_ends_the_command() {
     let before = fs::read(&input).unwrap();
     let tag = |output: &str| job.tag_file(&input, &job.at(output));
     job.refused(&mut tag("out.txt"), &["out.txt", "use .parquet or .jsonl"]);
-    job.refused(&mut tag("out"), &["use .parquet or .jsonl"]);
     job.refused(&mut tag("nowhere/out.jsonl"), &["cannot write", "out.jsonl"]);
     job.refused(&mut tag("tags.txt/out.jsonl"), &["cannot write", "out.jsonl"]);
     job.refused(&mut tag("products.jsonl"), &["is an input file as well"]);

@@ -66,8 +66,7 @@ pub(super) fn run_sharded(
     options: Value,
     job: impl FnOnce(Catalogue<'_>) -> Result<Summary, JobError>,
 ) -> anyhow::Result<()> {
-    let extension = output.output.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
-    if extension.is_some() && !output.output.is_dir() {
+    if output.output.extension().is_some() {
         if output.resume {
             bail!("--resume goes on with a folder of shards; {} would be one file", output.output.display());
         }
