@@ -22,6 +22,7 @@ mod route;
 mod rows;
 mod score;
 mod sink;
+mod staged;
 mod summary;
 mod tasks;
 

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::JobError;
+use super::staged::{is_staged, write_whole};
 use super::summary::Summary;
 
 const JOB: &str = "job.json";
@@ -76,6 +77,21 @@ pub(super) struct ShardLine {
     pub(super) variants: BTreeMap<Variant, u64>,
     /// Bytes of the part.
     pub(super) bytes: u64,
+}
+
+impl ShardLine {
+    /// What the shard counts.
+    pub(super) fn counts(&self) -> Summary {
+        let (errors, variants) = (self.errors.clone(), self.variants.clone());
+        Summary {
+            rows: self.rows,
+            scored: self.scored,
+            products: self.products,
+            errors,
+            variants,
+            ..Summary::default()
+        }
+    }
 }
 
 /// The ledger of a job that is not finished.
@@ -195,31 +211,6 @@ fn read_lines(path: &Path) -> Result<Vec<ShardLine>, String> {
 
 fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("structs of plain fields are JSON")
-}
-
-/// Whether a name is that of a file that was never finished.
-fn is_staged(name: &std::ffi::OsStr) -> bool {
-    let name = name.to_string_lossy();
-    name.starts_with(".mbsd-") && name.ends_with(".tmp")
-}
-
-/// Writes a file so that it is there whole or not at all, whatever ends the process.
-fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
-    let (mut file, staged) = super::output::stage(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    staged.persist(path).map_err(|error| error.error)?;
-    sync_folder_of(path)
-}
-
-/// Makes the names in a file's folder last.
-pub(super) fn sync_folder_of(path: &Path) -> std::io::Result<()> {
-    // Elsewhere a folder cannot be opened.
-    if cfg!(unix) {
-        let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder)?.sync_all()?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

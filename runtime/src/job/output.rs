@@ -3,7 +3,7 @@
 mod json;
 mod parquet;
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use mbsd_data::ColumnType;
@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempPath;
 
 use super::JobError;
-use super::ledger::sync_folder_of;
+use super::staged::{stage, sync_folder_of};
 
 /// What the values of an output column are. Any of them may be null.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,17 +145,6 @@ impl OutputFile {
 fn failure(path: &Path) -> impl Fn(Failure) -> JobError + use<> {
     let path = path.to_owned();
     move |source| JobError::Output { path: path.clone(), source }
-}
-
-/// An empty file beside its destination, under a name of its own. It is removed where it is not renamed.
-pub(super) fn stage(destination: &Path) -> std::io::Result<(File, TempPath)> {
-    let folder = destination.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Made here rather than by `tempfile`, whose files nobody else may read.
-    let staged = tempfile::Builder::new()
-        .prefix(".mbsd-")
-        .suffix(".tmp")
-        .make_in(folder, |path| OpenOptions::new().write(true).create_new(true).open(path))?;
-    Ok(staged.into_parts())
 }
 
 #[cfg(test)]

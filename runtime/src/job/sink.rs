@@ -99,7 +99,7 @@ impl<'a> Sink<'a> {
         Ok(match Ledger::open(&sharded.folder, &sharded.identity, sharded.resume, part)? {
             Opened::Finished(earlier) => Opening::Finished(earlier),
             Opened::Unfinished(ledger) => {
-                ledger.done.iter().for_each(|line| summary.add_earlier(line));
+                ledger.done.iter().for_each(|line| summary.add_earlier(&line.counts()));
                 let shards = Shards { sharded, columns, ledger, open: None };
                 Opening::Ready(Self::Shards(Box::new(shards)))
             }

@@ -7,7 +7,6 @@ use mbsd_spec::{RowError, Variant};
 use serde::{Deserialize, Serialize};
 
 use super::JobError;
-use super::ledger::ShardLine;
 use super::pipeline::Timing;
 use super::score::Scored;
 
@@ -30,7 +29,7 @@ pub struct Summary {
     pub earlier_rows: u64,
     /// Of [`Summary::products`], those of earlier starts.
     #[serde(skip)]
-    earlier_products: u64,
+    pub(super) earlier_products: u64,
     /// Wall time, loading of graphs left out.
     pub seconds: f64,
     /// Time to load graphs.
@@ -85,17 +84,17 @@ impl Summary {
         self.products_per_second = if self.seconds > 0.0 { products / self.seconds } else { 0.0 };
     }
 
-    /// Counts a shard that an earlier start has done.
-    pub(super) fn add_earlier(&mut self, line: &ShardLine) {
-        self.rows += line.rows;
-        self.scored += line.scored;
-        self.products += line.products;
-        self.earlier_rows += line.rows;
-        self.earlier_products += line.products;
-        for (code, count) in &line.errors {
+    /// Counts rows that an earlier start of the job has done.
+    pub(super) fn add_earlier(&mut self, earlier: &Self) {
+        self.rows += earlier.rows;
+        self.scored += earlier.scored;
+        self.products += earlier.products;
+        self.earlier_rows += earlier.rows;
+        self.earlier_products += earlier.products;
+        for (code, count) in &earlier.errors {
             *self.errors.entry(code.clone()).or_default() += count;
         }
-        for (&variant, count) in &line.variants {
+        for (&variant, count) in &earlier.variants {
             *self.variants.entry(variant).or_default() += count;
         }
     }
