@@ -46,18 +46,6 @@ fn rows_that_cannot_be_compared_on() {
     refuses(&work, work.calibrate("per-token", "out").args(TEXT), &["--pairs"]);
 }
 
-/// tract computes quantization pairs and then multiplies floats: more work than without.
-#[test]
-fn a_graph_that_is_not_faster() {
-    let work = Work::new(Head::Match);
-    let mut command = work.calibrate("qdq", "out");
-    command.args(TEXT).args(["--max-drop", "1"]);
-    refuses(&work, &mut command, &["refused: the text graph on tract is not faster than f32 here", "--force"]);
-    succeed(work.calibrate("qdq", "forced").args(TEXT).args(["--max-drop", "1", "--force"]));
-    let page = fs::read_to_string(work.at("forced/quantization/qdq.md")).unwrap();
-    assert!(page.contains("**Forced**: the text graph on tract is not faster"), "{page}");
-}
-
 #[test]
 fn what_costs_most_goes_back_to_f32() {
     // Weights of a few outliers and a crowd of small values keep little in 8 bits.
