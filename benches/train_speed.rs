@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::{Result, bail, ensure};
 use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
 use clap::{Parser, ValueEnum};
+use mbsd_net::weights::visit_parameters;
 use mbsd_net::{Arithmetic, Head, ImageInput, Mbsd, TextInput};
 use mbsd_spec::Config;
 use mbsd_train::device::DeviceChoice;
@@ -158,11 +159,11 @@ fn main() -> Result<()> {
 
     let arithmetic = if arguments.dtype == Type::Bf16 { Arithmetic::Bf16 } else { Arithmetic::F32 };
     let model = initialized(Mbsd::init(&config, Head::Match, device)).with_arithmetic(arithmetic);
-    let parameters: usize =
-        mbsd_net::weights::visit_parameters(&model).iter().map(|p| p.shape.iter().product::<usize>()).sum();
+    let named = visit_parameters(&model);
+    let parameters: usize = named.iter().map(|p| p.shape.iter().product::<usize>()).sum();
     let settings =
         OptimizerSettings { name: OptimizerName::AdamW, learning_rate: 1e-5, ..OptimizerSettings::default() };
-    let optimizer = Optimizer::new(&settings, &model);
+    let optimizer = Optimizer::new(&settings, named);
     let mut trainer = Trainer::new(model, optimizer, Schedule::new(1e-5, 0.1, 1_000_000), 100_000);
     let batches: Vec<Batch> = arguments.text.iter().map(|&tokens| Batch::new(&arguments, &config, tokens)).collect();
 

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Tensor as BurnTensor, TensorData};
 use mbsd_export::{Compiler, Extent, Inputs, Output, onnx};
-use mbsd_net::TextInput;
 use mbsd_net::baselines::{Bert, Vilt, Vit};
+use mbsd_net::{ImageInput, TextInput};
 use mbsd_runtime::engine::SessionOptions;
 use mbsd_runtime::onnx::Graph;
 use mbsd_spec::{Config, Task, Tensor, Variant};
@@ -113,7 +113,7 @@ fn vit_reads_images_and_a_tag_behind_them() {
     let alone = |config: &Config, _| encoder(config, tokens(config), 1) + patches(config);
     check("vit", Variant::Image, &vit, image, alone);
     let tagged = |vit: &Vit, inputs: &Inputs| {
-        let tag = Some((inputs.int::<2>("input_ids"), inputs.int::<2>("attention_mask")));
+        let tag = Some((inputs.int::<2>("input_ids"), Some(inputs.int::<2>("attention_mask"))));
         vec![Output::new("logits", vit.logits(inputs.float("pixel_values"), tag))]
     };
     let both = |config: &Config, tag| encoder(config, tokens(config) + tag, 1) + patches(config);
@@ -125,7 +125,10 @@ fn vit_reads_images_and_a_tag_behind_them() {
 fn vilt_reads_both() {
     let vilt = Vilt::init(&models::odd_config(), CLASSES, &Device::flex());
     let forward = |vilt: &Vilt, inputs: &Inputs| {
-        vec![Output::new("logits", vilt.logits(text(inputs), inputs.float("pixel_values")))]
+        vec![Output::new(
+            "logits",
+            vilt.logits(text(inputs), ImageInput { pixel_values: inputs.float("pixel_values"), present: None }),
+        )]
     };
     let count = |config: &Config, text: usize, last: Option<usize>| {
         let tokens = text + 1 + config.patches();

@@ -202,6 +202,32 @@ fn other_dimensions() {
     }
 }
 
+/// Both pair heads: linear over two products, and with their distance and product.
+#[test]
+fn pair_heads() {
+    let config = models::odd_config();
+    let folder = tempfile::tempdir().unwrap();
+    for (head, inputs) in [(Head::Alignment, 2), (Head::Comparison, 4)] {
+        let weights = folder.path().join("model.safetensors");
+        mbsd_net::save(&Mbsd::init(&config, head, &Device::flex()), &weights).unwrap();
+        let (model, _) = mbsd_net::load(&weights, &config, Some(Task::Alignment), &Device::flex()).unwrap();
+        assert_eq!((model.head(), model.classifier.weight.dims()), (head, [inputs * config.hidden_size, 1]));
+        let path = folder.path().join("pair.onnx");
+        onnx::write(&mbsd::compile(&model, &config, Variant::Pair).unwrap(), &path, &Default::default()).unwrap();
+        let shape = [3, config.hidden_size];
+        let [source, target] = [3, 4].map(|seed| models::noise(shape.iter().product(), seed));
+        let burn = |data: &[f32]| BurnTensor::<2>::from_data(TensorData::new(data.to_vec(), shape), &Device::flex());
+        let logits = models::plain(model.pair_logits(burn(&source), burn(&target)));
+        let plain = |data| mbsd_spec::Tensor::f32(shape, data).unwrap();
+        let pair = NamedTensors::from([("source".to_owned(), plain(source)), ("target".to_owned(), plain(target))]);
+        for engine in engines::available() {
+            let found = engine.load(&path, &SessionOptions::default()).unwrap().run(&pair).unwrap();
+            let expected = NamedTensors::from([("logits".to_owned(), logits.clone())]);
+            assert_close(&format!("{head:?} {}", engine.kind()), &expected, &found, tolerance::ENGINE);
+        }
+    }
+}
+
 /// One linear map of a patch's pixels in the place of the patchify network, saved, loaded and compiled.
 #[test]
 fn linear_patches() {

@@ -45,7 +45,7 @@ pub fn compile(model: &Mbsd, config: &Config, variant: Variant) -> Result<Graph,
         let logits = match model.head() {
             Head::Match => Some(Output::new("logits", model.match_logits(pooled.clone()))),
             Head::Classification { .. } => Some(Output::new("logits", model.head_outputs(pooled.clone()))),
-            Head::Alignment => None,
+            Head::Alignment | Head::Comparison => None,
         };
         logits.into_iter().chain([Output::new("pooled", pooled)]).collect()
     })
@@ -65,7 +65,7 @@ fn text_input(inputs: &Inputs) -> TextInput {
 }
 
 fn compile_pair(model: &Mbsd, config: &Config) -> Result<Graph, ExportError> {
-    if model.head() != Head::Alignment {
+    if !model.head().is_for_pairs() {
         return Err(ExportError::Boundary(format!(
             "the pair graph belongs to alignment, this is a {} model",
             model.head().task()

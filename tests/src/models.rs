@@ -94,7 +94,7 @@ pub fn burn_outputs(model: &Mbsd, inputs: &NamedTensors) -> NamedTensors {
         Head::Classification { .. } => {
             outputs.insert("logits".to_owned(), plain(model.head_outputs(pooled)));
         }
-        Head::Alignment => {}
+        Head::Alignment | Head::Comparison => {}
     }
     outputs
 }

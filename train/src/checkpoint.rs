@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use mbsd_net::{Mbsd, save, weights};
+use mbsd_net::{Network, save_network, weights};
 use mbsd_spec::image::Preprocessor;
 use mbsd_spec::text::Tokenizer;
 use mbsd_spec::{Config, Task, Variant};
@@ -57,7 +57,7 @@ pub struct State {
 #[derive(Debug)]
 pub struct Checkpoint<'a> {
     /// The weights.
-    pub model: &'a Mbsd,
+    pub model: &'a Network,
     /// The architecture.
     pub config: &'a Config,
     /// Text to token ids.
@@ -108,7 +108,7 @@ impl Checkpoint<'_> {
     }
 
     fn write_files(&self, folder: &Path) -> Result<(), TrainError> {
-        save(self.model, folder.join(weights::FILE_NAME))?;
+        save_network(self.model, folder.join(weights::FILE_NAME))?;
         if let Some(optimizer) = self.optimizer {
             optimizer.save(&folder.join(OPTIMIZER))?;
         }

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod ablate;
+mod duplicates;
 mod evaluate;
 mod pairs;
 mod tokenizer;
@@ -36,6 +37,8 @@ enum Command {
     Ablate(ablate::Arguments),
     /// Make the query-product pairs of stage 2 from purchases.
     Pairs(Box<pairs::Arguments>),
+    /// Make the pairs of products of alignment from groups of one product.
+    Duplicates(duplicates::Arguments),
     /// Train a WordPiece vocabulary.
     Tokenizer(tokenizer::Arguments),
 }
@@ -74,6 +77,7 @@ pub fn main() -> ExitCode {
         Command::Eval(arguments) => evaluate::run(&arguments),
         Command::Ablate(arguments) => ablate::run(&arguments),
         Command::Pairs(arguments) => pairs::run(&arguments),
+        Command::Duplicates(arguments) => duplicates::run(&arguments),
         Command::Tokenizer(arguments) => tokenizer::run(&arguments),
     };
     match result {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use mbsd_net::Mbsd;
+use mbsd_net::{Mbsd, Network};
 use mbsd_spec::Variant;
 use mbsd_spec::metrics::{Confusion, grouped_roc_auc, roc_auc};
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::TrainError;
 use crate::data::{Assembler, Row, evaluation_plan, prefetch};
 use crate::objective::stage1::{PatchLoss, Stage1Losses};
-use crate::objective::{Stage1Outcome, binary_cross_entropy, cross_entropy, head_logits, stage1_batch};
+use crate::objective::{Stage1Outcome, binary_cross_entropy, cross_entropy, stage1_batch};
 
 /// Rows a tag must have for its own ROC-AUC to count: with fewer it is mostly noise.
 pub const MIN_ROWS_PER_TAG: usize = 40;
@@ -65,7 +65,7 @@ impl Metrics {
 /// # Errors
 /// If a batch cannot be made.
 pub fn predict(
-    model: &Mbsd,
+    model: &Network,
     assembler: &Assembler,
     rows: &[Row],
     variant: Variant,
@@ -80,7 +80,7 @@ pub fn predict(
             continue;
         }
         let (text, image) = batch.take_inputs(device);
-        let outputs = head_logits(model, model.pooled(text, image));
+        let outputs = model.logits(model.pooled(text, image));
         let [_, width] = outputs.dims();
         let values: Vec<f32> = outputs.into_data().iter::<f32>().collect();
         for (&position, scores) in batch.positions.iter().zip(values.chunks_exact(width)) {
@@ -90,20 +90,20 @@ pub fn predict(
     Ok(logits)
 }
 
-/// Predicts and measures each encoder variant.
+/// Predicts and measures each variant that the model can read.
 ///
 /// # Errors
 /// If a batch cannot be made.
 pub fn evaluate(
-    model: &Mbsd,
+    model: &Network,
     assembler: &Assembler,
     rows: &[Row],
     batch_size: usize,
     device: &Device,
 ) -> Result<BTreeMap<Variant, Metrics>, TrainError> {
-    Variant::ENCODERS
-        .into_iter()
-        .map(|variant| {
+    let variants = model.variants().iter();
+    variants
+        .map(|&variant| {
             let logits = predict(model, assembler, rows, variant, batch_size, device)?;
             Ok((variant, measure(rows, &logits)))
         })

@@ -1,11 +1,12 @@
 //! Pairs of queries and products for stage 2 (paper, section 3.5): positives from purchases, hard negatives from
-//! queries of the same category and from queries with one term exchanged.
+//! queries of the same category and from queries with one term exchanged. And pairs of products for alignment.
 //!
 //! Data flows one way: [`PairSettings`] -> log and catalogue (strings as numbers, in an order of their own) -> pools of
 //! queries and terms -> pairs, product by product on all cores -> a file. Nothing depends on the order of the input's
 //! rows or on threads.
 
 mod catalogue;
+mod duplicates;
 mod error;
 mod intern;
 mod known;
@@ -36,6 +37,7 @@ use segment::TermIndex;
 use write::PairWriter;
 
 pub use catalogue::ProductsInput;
+pub use duplicates::{DuplicateSettings, DuplicateSummary, make_duplicates};
 pub use error::PairsError;
 pub use log::LogInput;
 pub use negatives::Source;

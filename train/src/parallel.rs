@@ -103,6 +103,7 @@ impl ModuleVisitor for Sum {
 #[cfg(test)]
 mod tests {
     use burn::tensor::TensorData;
+    use mbsd_net::weights::visit_parameters;
     use mbsd_net::{Head, ImageInput, Mbsd, TextInput};
     use mbsd_spec::Config;
 
@@ -174,9 +175,9 @@ mod tests {
         let device = Device::flex().autodiff();
         let schedule = || Schedule::new(settings.learning_rate, 0.1, STEPS);
         let start = model();
-        let mut alone = Trainer::new(start.clone(), Optimizer::new(&settings, &start), schedule(), 0);
+        let mut alone = Trainer::new(start.clone(), Optimizer::new(&settings, visit_parameters(&start)), schedule(), 0);
         let devices = vec![device.clone(); 3];
-        let (mut together, mut optimizer) = (start.clone(), Optimizer::new(&settings, &start));
+        let (mut together, mut optimizer) = (start.clone(), Optimizer::new(&settings, visit_parameters(&start)));
         for step in 0..STEPS {
             let one = vec![(step, 0..ROWS, 1.0)];
             let batch = gradients(alone.model(), std::slice::from_ref(&device), one, loss);

@@ -10,7 +10,8 @@ mod training;
 use std::path::Path;
 
 pub use objective::{
-    AlignmentSettings, ClassificationSettings, MatchSettings, Objective, Recipe, Stage1Settings, Stage2Settings,
+    AlignmentHead, AlignmentSettings, ClassificationSettings, MatchSettings, Objective, Recipe, Stage1Settings,
+    Stage2Settings,
 };
 pub use settings::{DataSettings, ModelSettings, Run, TokenizerSettings};
 pub use training::{ArithmeticName, OptimizerName, OptimizerSettings, TrainingSettings};

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use mbsd_net::{Arithmetic, Mbsd, STANDARD_DEVIATION, load, load_encoder, load_pretraining, weights};
+use mbsd_net::{Arithmetic, Mbsd, Network, STANDARD_DEVIATION, load_network, load_network_encoder, load_pretraining};
 use mbsd_spec::Variant;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -100,7 +100,7 @@ struct Session<'a> {
     devices: Vec<Device>,
     /// The first of them without.
     device: Device,
-    trainer: Trainer,
+    trainer: Trainer<Network>,
     state: State,
     loss: BatchLoss,
     log: MetricsLog,
@@ -119,32 +119,33 @@ impl<'a> Session<'a> {
         let training = device.clone().autodiff();
         device.seed(run.seed);
         let deviation = run.model.initializer_range.unwrap_or(STANDARD_DEVIATION);
-        let fresh = || {
-            let model = Mbsd::init_with(&data.config, data.head, deviation, &training);
-            match run.objective {
-                Objective::Stage1 => model.with_reconstruction(&data.config, deviation, &training),
-                _ => model,
+        let fresh = || match run.objective {
+            Objective::Stage1 => {
+                let model = Mbsd::init_with(&data.config, data.head, deviation, &training);
+                initialized(model.with_reconstruction(&data.config, deviation, &training).into())
             }
+            _ => initialized(Network::init_with(&data.config, data.head, deviation, &training)),
         };
         let model = match (&resumed, run.model.weights.as_ref().or(run.model.checkpoint.as_ref())) {
-            (Some((folder, _)), _) if run.objective == Objective::Stage1 => {
-                load_pretraining(initialized(fresh()), folder)?.0
-            }
-            (Some((folder, _)), _) => load(folder, &data.config, Some(run.objective.task()), &training)?.0,
-            (None, Some(path)) => start_from(initialized(fresh()), path)?,
-            (None, None) => initialized(fresh()),
+            (Some((folder, _)), _) if run.objective == Objective::Stage1 => match fresh() {
+                Network::Mbsd(model) => load_pretraining(model, folder)?.0.into(),
+                other => other,
+            },
+            (Some((folder, _)), _) => load_network(folder, &data.config, Some(run.objective.task()), &training)?.0,
+            (None, Some(path)) => start_from(fresh(), path)?,
+            (None, None) => fresh(),
         };
         let model = model.with_arithmetic(run.training.arithmetic.into());
-        let mut optimizer = Optimizer::new(&run.optimizer, &model);
+        let named = model.parameters();
+        let parameters: usize = named.iter().map(|parameter| parameter.shape.iter().product::<usize>()).sum();
+        let mut optimizer = Optimizer::new(&run.optimizer, named.clone());
         if let Some((folder, _)) = &resumed {
-            optimizer.load(&folder.join(OPTIMIZER), &model, device)?;
+            optimizer.load(&folder.join(OPTIMIZER), named, device)?;
         }
         let batches = data.train_rows(run, 0).len().div_ceil(run.training.batch_size);
         let steps = batches.div_ceil(run.optimizer.accumulation) * run.training.epochs;
         let schedule = Schedule::new(run.optimizer.learning_rate, run.optimizer.warm_up, steps);
         let state = resumed.map_or_else(|| State::new(run), |(_, state)| state);
-        let parameters: usize =
-            weights::visit_parameters(&model).iter().map(|p| p.shape.iter().product::<usize>()).sum();
         eprintln!(
             "{}: {:.1}M parameters, {} entries in the vocabulary, {} training and {} validation rows, {steps} steps",
             run.objective,
@@ -176,7 +177,7 @@ impl<'a> Session<'a> {
             self.state.validation = self.validate()?;
             (self.state.epoch, self.state.batch, self.state.step) = (epoch + 1, 0, self.trainer.step);
             self.report()?;
-            let score = self.state.validation[&Variant::Full].score();
+            let score = self.state.validation[&self.data.config.architecture.variants()[0]].score();
             if self.state.best.is_none_or(|best| score > best) {
                 self.state.best = Some(score);
                 self.checkpoint(None).write(&self.run.output, BEST)?;
@@ -191,10 +192,13 @@ impl<'a> Session<'a> {
     fn epoch(&mut self, epoch: usize, stop_at_step: Option<usize>) -> Result<bool, TrainError> {
         let settings = &self.run.training;
         let mut random = random(self.run.seed, epoch as u64);
-        let removal = match self.run.objective.is_task() {
-            true => Removal { without_text: settings.without_text, without_image: settings.without_image },
-            false => Removal { without_text: 0.0, without_image: 0.0 },
+        let (without_text, without_image) = match self.data.config.architecture.variants() {
+            [Variant::Image] => (1.0, 0.0),
+            [Variant::Text] => (0.0, 1.0),
+            [_, _, ..] if self.run.objective.is_task() => (settings.without_text, settings.without_image),
+            _ => (0.0, 0.0),
         };
+        let removal = Removal { without_text, without_image };
         let rows = self.data.train_rows(self.run, epoch as u64);
         let length = |row: &_| self.data.train.length(row);
         let mut plans = epoch_plan(rows, settings.batch_size, removal, length, &mut random);
@@ -288,7 +292,8 @@ impl<'a> Session<'a> {
         let (rows, batch_size) = (&data.validation_rows, run.training.batch_size);
         progress.pause(|| match run.objective {
             Objective::Stage1 => {
-                let metrics = evaluate_stage1(&model, &data.validation, rows, batch_size, device)?;
+                let Some(model) = model.mbsd() else { return Ok(BTreeMap::new()) };
+                let metrics = evaluate_stage1(model, &data.validation, rows, batch_size, device)?;
                 Ok([(Variant::Full, metrics)].into())
             }
             _ => evaluate(&model, &data.validation, rows, batch_size, device),
@@ -365,8 +370,8 @@ fn sums(terms: Vec<(&'static str, Tensor<1>)>) -> Vec<(&'static str, f64)> {
 }
 
 /// Takes what a checkpoint has of the model; the rest stays as it was drawn.
-fn start_from(model: Mbsd, path: &Path) -> Result<Mbsd, TrainError> {
-    let (model, report) = load_encoder(model, path)?;
+fn start_from(model: Network, path: &Path) -> Result<Network, TrainError> {
+    let (model, report) = load_network_encoder(model, path)?;
     eprintln!(
         "{}: {} weights taken, {} keep their initial values, {} not used",
         path.display(),

@@ -3,25 +3,24 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::Tensor;
-use mbsd_net::Mbsd;
 
 use crate::TrainError;
 use crate::optim::{Optimizer, Schedule, global_norm};
 
 /// A model in training.
-pub struct Trainer {
-    model: Option<Mbsd>,
+pub struct Trainer<M: Module> {
+    model: Option<M>,
     /// Moments of the gradients.
     pub optimizer: Optimizer,
     schedule: Schedule,
     /// Steps taken.
     pub step: usize,
-    accumulator: GradientsAccumulator<Mbsd>,
+    accumulator: GradientsAccumulator<M>,
     accumulated: usize,
     losses: f64,
 }
 
-impl std::fmt::Debug for Trainer {
+impl<M: Module> std::fmt::Debug for Trainer<M> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Trainer").field("optimizer", &self.optimizer).field("step", &self.step).finish_non_exhaustive()
     }
@@ -38,15 +37,15 @@ pub struct StepReport {
     pub learning_rate: f64,
 }
 
-impl Trainer {
+impl<M: Module> Trainer<M> {
     /// Continues after `step` steps; 0 starts.
-    pub fn new(model: Mbsd, optimizer: Optimizer, schedule: Schedule, step: usize) -> Self {
+    pub fn new(model: M, optimizer: Optimizer, schedule: Schedule, step: usize) -> Self {
         let accumulator = GradientsAccumulator::new();
         Self { model: Some(model), optimizer, schedule, step, accumulator, accumulated: 0, losses: 0.0 }
     }
 
     /// The model as it is now.
-    pub fn model(&self) -> &Mbsd {
+    pub fn model(&self) -> &M {
         self.model.as_ref().expect("only `step` takes the model, and it puts it back")
     }
 
@@ -100,7 +99,7 @@ impl Trainer {
 }
 
 /// Draws every weight that is still to be drawn, in the order of the fields, so that a seed decides them all.
-pub fn initialized(model: Mbsd) -> Mbsd {
+pub fn initialized<M: Module>(model: M) -> M {
     struct Touch;
     impl ModuleVisitor for Touch {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
@@ -114,13 +113,14 @@ pub fn initialized(model: Mbsd) -> Mbsd {
 #[cfg(test)]
 mod tests {
     use burn::tensor::Device;
-    use mbsd_net::Head;
+    use mbsd_net::weights::visit_parameters;
+    use mbsd_net::{Head, Mbsd};
     use mbsd_spec::Config;
 
     use super::*;
     use crate::run::OptimizerSettings;
 
-    fn add(trainer: &mut Trainer, loss: Tensor<1>, products: &[String]) -> Result<(), TrainError> {
+    fn add(trainer: &mut Trainer<Mbsd>, loss: Tensor<1>, products: &[String]) -> Result<(), TrainError> {
         let value = f64::from(loss.clone().into_scalar::<f32>());
         let gradients = GradientsParams::from_grads(loss.backward(), trainer.model());
         trainer.add(value, gradients, products)
@@ -133,7 +133,7 @@ mod tests {
         let config = Config { num_attention_heads: 2, max_position_embeddings: 8, ..config };
         let device = Device::flex().autodiff();
         let model = initialized(Mbsd::init(&config, Head::Match, &device));
-        let optimizer = Optimizer::new(&OptimizerSettings::default(), &model);
+        let optimizer = Optimizer::new(&OptimizerSettings::default(), visit_parameters(&model));
         let mut trainer = Trainer::new(model, optimizer, Schedule::new(1e-3, 0.1, 10), 6);
         for (loss, what) in [(f32::NAN, "the loss"), (f32::INFINITY, "the loss")] {
             let bias = trainer.model().classifier.bias.as_ref().unwrap().val();
@@ -156,9 +156,15 @@ mod tests {
         let device = Device::flex().autodiff();
         let model = initialized(Mbsd::init(&config, Head::Match, &device));
         let settings = OptimizerSettings { clip_norm: 0.5, ..OptimizerSettings::default() };
-        let trainer =
-            || Trainer::new(model.clone(), Optimizer::new(&settings, &model), Schedule::new(1e-2, 0.5, 10), 3);
-        let weight = |trainer: &Trainer| trainer.model().classifier.weight.val();
+        let trainer = || {
+            Trainer::new(
+                model.clone(),
+                Optimizer::new(&settings, visit_parameters(&model)),
+                Schedule::new(1e-2, 0.5, 10),
+                3,
+            )
+        };
+        let weight = |trainer: &Trainer<Mbsd>| trainer.model().classifier.weight.val();
         let after = |losses: &[f64]| {
             let mut trainer = trainer();
             for &factor in losses {

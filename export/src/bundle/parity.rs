@@ -69,7 +69,7 @@ pub(super) fn reference(model: &Mbsd, config: &Config, variant: Variant) -> anyh
         Head::Classification { .. } => {
             outputs.insert("logits".to_owned(), plain(model.head_outputs(pooled))?);
         }
-        Head::Alignment => {}
+        Head::Alignment | Head::Comparison => {}
     }
     Ok(Reference { inputs, outputs })
 }

@@ -11,21 +11,28 @@ use mbsd_spec::Config;
 use mbsd_spec::config::MODALITIES;
 
 use crate::encoder::Encoder;
+use crate::image::ImageInput;
 use crate::initial::{Initial, STANDARD_DEVIATION};
-use crate::model::{Pooler, hidden_positions};
+use crate::model::{Head, Pooler, hidden_images, hidden_positions};
 use crate::norm::LayerNorm;
 use crate::text::{TextEmbeddings, TextInput};
 
-fn initial(device: &Device) -> Initial<'_> {
+fn norm(config: &Config, initial: Initial) -> LayerNorm {
+    LayerNorm::init(config.hidden_size, config.layer_norm_eps, initial.device)
+}
+
+fn pooler(config: &Config, initial: Initial) -> Pooler {
+    Pooler { dense: initial.linear(config.hidden_size, config.hidden_size) }
+}
+
+fn classifier(config: &Config, head: Head, initial: Initial) -> Linear {
+    let (inputs, outputs) = head.dimensions(config.hidden_size);
+    initial.linear(inputs, outputs)
+}
+
+/// Weights as the paper draws them.
+fn papers(device: &Device) -> Initial<'_> {
     Initial { device, standard_deviation: STANDARD_DEVIATION }
-}
-
-fn norm(config: &Config, device: &Device) -> LayerNorm {
-    LayerNorm::init(config.hidden_size, config.layer_norm_eps, device)
-}
-
-fn pooler(config: &Config, device: &Device) -> Pooler {
-    Pooler { dense: initial(device).linear(config.hidden_size, config.hidden_size) }
 }
 
 /// What is added to the scores of text positions, `[batch, text]`; zeros where the input has no mask.
@@ -42,18 +49,25 @@ pub struct Bert {
     pub encoder: Encoder,
     /// First token to pooled vector.
     pub pooler: Pooler,
-    /// Pooled vector to `classes` logits.
+    /// The head's linear map.
     pub classifier: Linear,
+    #[module(skip)]
+    pub(crate) head: Head,
 }
 
 impl Bert {
     /// A model with initial weights and `classes` logits.
     pub fn init(config: &Config, classes: usize, device: &Device) -> Self {
+        Self::init_with(config, Head::Classification { classes }, papers(device))
+    }
+
+    pub(crate) fn init_with(config: &Config, head: Head, initial: Initial) -> Self {
         Self {
-            embeddings: TextEmbeddings::init(config, initial(device)),
-            encoder: Encoder::init(config, initial(device)),
-            pooler: pooler(config, device),
-            classifier: initial(device).linear(config.hidden_size, classes),
+            embeddings: TextEmbeddings::init(config, initial),
+            encoder: Encoder::init(config, initial),
+            pooler: pooler(config, initial),
+            classifier: classifier(config, head, initial),
+            head,
         }
     }
 
@@ -82,8 +96,7 @@ pub struct LinearPatches {
 }
 
 impl LinearPatches {
-    fn init(config: &Config, device: &Device) -> Self {
-        let initial = initial(device);
+    fn init(config: &Config, initial: Initial) -> Self {
         Self {
             projection: initial.convolution([config.num_channels, config.hidden_size], config.patch_size),
             cls: initial.table([1, 1, config.hidden_size]),
@@ -111,40 +124,48 @@ pub struct Vit {
     pub encoder: Encoder,
     /// LayerNorm over the result.
     pub norm: LayerNorm,
-    /// Image `[CLS]` to `classes` logits.
+    /// The head's linear map.
     pub classifier: Linear,
+    #[module(skip)]
+    pub(crate) head: Head,
 }
 
 impl Vit {
     /// A model with initial weights and `classes` logits.
     pub fn init(config: &Config, classes: usize, device: &Device) -> Self {
+        Self::init_with(config, Head::Classification { classes }, papers(device))
+    }
+
+    pub(crate) fn init_with(config: &Config, head: Head, initial: Initial) -> Self {
         Self {
-            patches: LinearPatches::init(config, device),
-            tags: initial(device).embedding(config.vocab_size, config.hidden_size),
-            encoder: Encoder::init(config, initial(device)),
-            norm: norm(config, device),
-            classifier: initial(device).linear(config.hidden_size, classes),
+            patches: LinearPatches::init(config, initial),
+            tags: initial.embedding(config.vocab_size, config.hidden_size),
+            encoder: Encoder::init(config, initial),
+            norm: norm(config, initial),
+            classifier: classifier(config, head, initial),
+            head,
         }
     }
 
     /// The image `[CLS]` of each row, `[batch, hidden]`, over `pixel_values` `[batch, 3, height, width]` and the tags' ids with
-    /// their mask, `[batch, tag]` each.
-    pub fn pooled(&self, pixel_values: Tensor<4>, tag: Option<(Tensor<2, Int>, Tensor<2, Int>)>) -> Tensor<2> {
+    /// their mask where some are padded, `[batch, tag]` each.
+    pub fn pooled(&self, pixel_values: Tensor<4>, tag: Option<(Tensor<2, Int>, Option<Tensor<2, Int>>)>) -> Tensor<2> {
         let images = self.patches.forward(pixel_values);
         let (tokens, mask) = match tag {
             None => (images, None),
             Some((ids, mask)) => {
                 let [batch, count, _] = images.dims();
                 let open = Tensor::zeros([batch, count], &images.device());
-                let mask = Tensor::cat(vec![open, hidden_positions(mask)], 1);
-                (Tensor::cat(vec![images, self.tags.forward(ids)], 1), Some(mask.unsqueeze_dims::<4>(&[1, 1])))
+                let mask =
+                    mask.map(|mask| Tensor::cat(vec![open, hidden_positions(mask)], 1).unsqueeze_dims::<4>(&[1, 1]));
+                (Tensor::cat(vec![images, self.tags.forward(ids)], 1), mask)
             }
         };
         self.norm.forward(self.encoder.forward_first_pre_norm(tokens, mask)).squeeze_dim::<2>(1)
     }
 
     /// Logits, `[batch, classes]`.
-    pub fn logits(&self, pixel_values: Tensor<4>, tag: Option<(Tensor<2, Int>, Tensor<2, Int>)>) -> Tensor<2> {
+    pub fn logits(&self, pixel_values: Tensor<4>, tag: Option<(Tensor<2, Int>, Option<Tensor<2, Int>>)>) -> Tensor<2> {
         self.classifier.forward(self.pooled(pixel_values, tag))
     }
 }
@@ -165,40 +186,51 @@ pub struct Vilt {
     pub norm: LayerNorm,
     /// First token to pooled vector.
     pub pooler: Pooler,
-    /// Pooled vector to `classes` logits.
+    /// The head's linear map.
     pub classifier: Linear,
+    #[module(skip)]
+    pub(crate) head: Head,
 }
 
 impl Vilt {
     /// A model with initial weights and `classes` logits.
     pub fn init(config: &Config, classes: usize, device: &Device) -> Self {
+        Self::init_with(config, Head::Classification { classes }, papers(device))
+    }
+
+    pub(crate) fn init_with(config: &Config, head: Head, initial: Initial) -> Self {
         Self {
-            embeddings: TextEmbeddings::init(config, initial(device)),
-            patches: LinearPatches::init(config, device),
-            modality: initial(device).table([MODALITIES, config.hidden_size]),
-            encoder: Encoder::init(config, initial(device)),
-            norm: norm(config, device),
-            pooler: pooler(config, device),
-            classifier: initial(device).linear(config.hidden_size, classes),
+            embeddings: TextEmbeddings::init(config, initial),
+            patches: LinearPatches::init(config, initial),
+            modality: initial.table([MODALITIES, config.hidden_size]),
+            encoder: Encoder::init(config, initial),
+            norm: norm(config, initial),
+            pooler: pooler(config, initial),
+            classifier: classifier(config, head, initial),
+            head,
         }
     }
 
-    /// The pooled vector of each row, `[batch, hidden]`.
-    pub fn pooled(&self, text: TextInput, pixel_values: Tensor<4>) -> Tensor<2> {
+    /// The pooled vector of each row, `[batch, hidden]`. Rows without an image attend to their text alone.
+    pub fn pooled(&self, text: TextInput, ImageInput { pixel_values, present }: ImageInput) -> Tensor<2> {
         let mask = text_mask(&text);
         let modality = self.modality.val();
         let row = |index: usize| modality.clone().slice(s![index..index + 1, ..]).unsqueeze::<3>();
         let words = self.embeddings.forward(text.input_ids, text.token_type_ids) + row(0);
         let images = self.patches.forward(pixel_values) + row(1);
         let [batch, count, _] = images.dims();
-        let mask = Tensor::cat(vec![mask, Tensor::zeros([batch, count], &images.device())], 1);
+        let absent = match present {
+            Some(present) => hidden_images(present).expand([batch, count]),
+            None => Tensor::zeros([batch, count], &images.device()),
+        };
+        let mask = Tensor::cat(vec![mask, absent], 1);
         let tokens = Tensor::cat(vec![words, images], 1);
         let hidden = self.encoder.forward_first_pre_norm(tokens, Some(mask.unsqueeze_dims::<4>(&[1, 1])));
         self.pooler.forward(self.norm.forward(hidden))
     }
 
     /// Logits, `[batch, classes]`.
-    pub fn logits(&self, text: TextInput, pixel_values: Tensor<4>) -> Tensor<2> {
-        self.classifier.forward(self.pooled(text, pixel_values))
+    pub fn logits(&self, text: TextInput, image: ImageInput) -> Tensor<2> {
+        self.classifier.forward(self.pooled(text, image))
     }
 }

@@ -11,6 +11,7 @@ pub mod image;
 mod initial;
 mod kernels;
 pub mod model;
+mod network;
 pub mod norm;
 pub mod reconstruction;
 pub mod text;
@@ -20,6 +21,10 @@ pub use arithmetic::Arithmetic;
 pub use image::{ImageInput, PatchInput};
 pub use initial::STANDARD_DEVIATION;
 pub use model::{Encoded, Head, Mbsd};
+pub use network::Network;
 pub use reconstruction::{MaskedPatches, Reconstruction, patches_of};
 pub use text::TextInput;
-pub use weights::{WeightsError, WeightsReport, load, load_encoder, load_pretraining, save};
+pub use weights::{
+    WeightsError, WeightsReport, load, load_encoder, load_network, load_network_encoder, load_pretraining, save,
+    save_network,
+};

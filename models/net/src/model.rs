@@ -23,6 +23,11 @@ pub(crate) fn hidden_positions(mask: Tensor<2, Int>) -> Tensor<2> {
     (mask.float().neg() + 1.0) * MASKED
 }
 
+/// What is added to the scores of images where `present`, `[batch]`, is 0 and not 1: `[batch, 1]`.
+pub(crate) fn hidden_images(present: Tensor<1>) -> Tensor<2> {
+    ((present.neg() + 1.0) * MASKED).unsqueeze_dim::<2>(1)
+}
+
 /// What is put on the pooled vector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Head {
@@ -33,8 +38,11 @@ pub enum Head {
         /// Number of classes.
         classes: usize,
     },
-    /// One logit over two products' pooled vectors.
+    /// One logit over two products' pooled vectors, linear as the paper has it.
     Alignment,
+    /// One logit over two products' pooled vectors, their distance and their product in each unit: it can tell likeness,
+    /// which a sum of what it makes of each product cannot.
+    Comparison,
 }
 
 impl Head {
@@ -43,8 +51,23 @@ impl Head {
         match self {
             Self::Match => Task::Match,
             Self::Classification { .. } => Task::Classification,
-            Self::Alignment => Task::Alignment,
+            Self::Alignment | Self::Comparison => Task::Alignment,
         }
+    }
+
+    /// Whether it answers for two products.
+    pub fn is_for_pairs(self) -> bool {
+        self.task() == Task::Alignment
+    }
+
+    /// What its linear map reads of two products, from their pooled vectors, `[batch, hidden]` each:
+    /// `[batch, inputs]` with the inputs of [`Head::dimensions`].
+    pub fn pair_features(self, source: Tensor<2>, target: Tensor<2>) -> Tensor<2> {
+        let mut features = vec![source.clone(), target.clone()];
+        if self == Self::Comparison {
+            features.extend([(source.clone() - target.clone()).abs(), source * target]);
+        }
+        Tensor::cat(features, 1)
     }
 
     /// Inputs and outputs of the head's linear map, for pooled vectors of `hidden` values.
@@ -53,6 +76,7 @@ impl Head {
             Self::Match => (hidden, 1),
             Self::Classification { classes } => (hidden, classes),
             Self::Alignment => (2 * hidden, 1),
+            Self::Comparison => (4 * hidden, 1),
         }
     }
 }
@@ -216,10 +240,7 @@ impl Mbsd {
     }
 
     fn image_side(&self, PatchInput { features, present }: PatchInput) -> Side {
-        Side {
-            tokens: self.image.forward(features) + self.modality_vector(1),
-            mask: present.map(|present| ((present.neg() + 1.0) * MASKED).unsqueeze_dim::<2>(1)),
-        }
+        Side { tokens: self.image.forward(features) + self.modality_vector(1), mask: present.map(hidden_images) }
     }
 
     fn encode_sides(&self, text: Option<Side>, image: Option<Side>) -> Encoded {
@@ -229,8 +250,8 @@ impl Mbsd {
         Encoded { last_hidden_state, pooled }
     }
 
-    /// The head over pooled vectors: `[batch, hidden]` to `[batch, outputs]`; `[batch, 2 * hidden]`
-    /// for alignment, for which see [`Mbsd::pair_logits`].
+    /// The head over pooled vectors: `[batch, hidden]` to `[batch, outputs]`. Of two products it takes
+    /// [`Head::pair_features`]; see [`Mbsd::pair_logits`].
     pub fn head_outputs(&self, pooled: Tensor<2>) -> Tensor<2> {
         self.classifier.forward(pooled)
     }
@@ -242,7 +263,7 @@ impl Mbsd {
 
     /// Logits of the alignment head over two batches of pooled vectors, `[batch, hidden]` each: `[batch]`.
     pub fn pair_logits(&self, source: Tensor<2>, target: Tensor<2>) -> Tensor<1> {
-        self.head_outputs(Tensor::cat(vec![source, target], 1)).squeeze_dim::<1>(1)
+        self.head_outputs(self.head.pair_features(source, target)).squeeze_dim::<1>(1)
     }
 
     fn modality_vector(&self, modality: usize) -> Tensor<3> {

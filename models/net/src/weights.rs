@@ -8,12 +8,12 @@ mod save;
 
 use std::path::PathBuf;
 
-use mbsd_spec::Task;
+use mbsd_spec::{Architecture, Task};
 
 pub use file::WeightsFile;
-pub use load::{WeightsReport, head_in, load, load_encoder, load_pretraining};
+pub use load::{WeightsReport, head_in, load, load_encoder, load_network, load_network_encoder, load_pretraining};
 pub use names::{NamedParameter, released_name, visit_parameters};
-pub use save::save;
+pub use save::{save, save_network};
 
 /// The file looked for where a folder is given.
 pub const FILE_NAME: &str = "model.safetensors";
@@ -85,6 +85,14 @@ pub enum WeightsError {
     NoReconstruction {
         /// The file.
         path: PathBuf,
+    },
+    /// The weights are of another network.
+    #[error("{} holds a model of the architecture {found}, which can be trained and measured beside MBSD; only MBSD can be used here", path.display())]
+    OtherArchitecture {
+        /// The file.
+        path: PathBuf,
+        /// The architecture in its `config.json`.
+        found: Architecture,
     },
     /// The head in the file answers another task.
     #[error("{} holds a head for {found}, not for {wanted}", path.display())]

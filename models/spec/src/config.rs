@@ -1,8 +1,11 @@
 //! The architecture of a model: a transformers `BertConfig` plus the image fields.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+use crate::Variant;
 
 /// Segments (`token_type_ids`) the text side knows: tag or query, and title.
 pub const SEGMENTS: usize = 2;
@@ -50,6 +53,9 @@ pub struct Config {
     /// How pixels become patch vectors.
     #[serde(skip_serializing_if = "Patchify::is_default")]
     pub patchify: Patchify,
+    /// Which network has these dimensions.
+    #[serde(skip_serializing_if = "Architecture::is_default")]
+    pub architecture: Architecture,
     /// Always `bert`: written for programs that choose a reader by it.
     pub model_type: ModelType,
     /// Always `gelu`: the exact (erf) form.
@@ -90,6 +96,48 @@ pub enum Patchify {
 impl Patchify {
     fn is_default(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+/// A network: MBSD, or one that it is compared with (paper, section 4.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Architecture {
+    /// The paper's model.
+    #[default]
+    Mbsd,
+    /// BERT: reads text only.
+    Bert,
+    /// ViT: reads images only, and tags from a table.
+    Vit,
+    /// ViLT: reads text and image together.
+    Vilt,
+}
+
+impl Architecture {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The inputs that it can read, the one it is judged by first.
+    pub fn variants(self) -> &'static [Variant] {
+        match self {
+            Self::Mbsd => &Variant::ENCODERS,
+            Self::Bert => &[Variant::Text],
+            Self::Vit => &[Variant::Image],
+            Self::Vilt => &[Variant::Full],
+        }
+    }
+}
+
+impl fmt::Display for Architecture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Mbsd => "MBSD",
+            Self::Bert => "BERT",
+            Self::Vit => "ViT",
+            Self::Vilt => "ViLT",
+        })
     }
 }
 
@@ -162,6 +210,7 @@ impl Config {
             patch_size: 32,
             num_channels: 3,
             patchify: Patchify::Cnn,
+            architecture: Architecture::Mbsd,
             model_type: ModelType::Bert,
             hidden_act: Activation::Gelu,
             type_vocab_size: SEGMENTS,
@@ -270,6 +319,8 @@ struct ConfigFile {
     num_channels: usize,
     #[serde(default)]
     patchify: Patchify,
+    #[serde(default)]
+    architecture: Architecture,
     #[serde(default = "default_segments")]
     type_vocab_size: usize,
     model_type: Option<String>,
@@ -333,6 +384,7 @@ impl TryFrom<ConfigFile> for Config {
             patch_size: file.patch_size,
             num_channels: file.num_channels,
             patchify: file.patchify,
+            architecture: file.architecture,
             model_type: ModelType::Bert,
             hidden_act: Activation::Gelu,
             type_vocab_size: file.type_vocab_size,
@@ -360,6 +412,9 @@ mod tests {
         let linear = Config { patchify: Patchify::Linear, ..Config::base() };
         assert!(linear.to_json().contains(r#""patchify": "linear""#));
         assert_eq!(Config::from_json(&linear.to_json()).unwrap(), linear);
+        let vilt = Config { architecture: Architecture::Vilt, ..Config::base() };
+        assert!(!Config::base().to_json().contains("architecture"));
+        assert_eq!(Config::from_json(&vilt.to_json()).unwrap(), vilt);
         let error = Config::from_json(&linear.to_json().replace("linear", "vit")).unwrap_err().to_string();
         assert!(error.contains("unknown variant `vit`"), "{error}");
     }

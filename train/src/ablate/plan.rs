@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use mbsd_spec::bundle::sha256;
-use mbsd_spec::{Config, Variant};
+use mbsd_spec::{Architecture, Config, Variant};
 use toml::{Table, Value};
 
 use super::file::{Ablation, Row, Stage};
@@ -31,6 +31,11 @@ pub struct PlannedRun {
 }
 
 impl PlannedRun {
+    /// The network it trains.
+    pub fn architecture(&self) -> Architecture {
+        self.config.architecture
+    }
+
     /// Its state, if it is finished.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mbsd_spec::{Task, Variant};
+use mbsd_spec::{Architecture, Task, Variant};
 use serde::Serialize;
 
 use super::file::{Stage, UniModal};
@@ -22,9 +22,19 @@ pub enum Measure {
     RocAuc,
     /// Mean over tags of each tag's own area (match).
     TagRocAuc,
-    /// Share of right decisions (classification).
+    /// Share of right decisions.
     Accuracy,
+    /// Share of right ones among the rows said to be 1 (match, alignment).
+    Precision,
+    /// Share of those said to be 1 among the rows that are (match, alignment).
+    Recall,
+    /// Harmonic mean of the two (match, alignment).
+    F1,
 }
+
+/// What the paper's Tables 1, 4 and 5 have of a model.
+pub(super) const OF_MODELS: [Measure; 6] =
+    [Measure::Accuracy, Measure::Precision, Measure::Recall, Measure::F1, Measure::RocAuc, Measure::TagRocAuc];
 
 impl Measure {
     /// What people read.
@@ -33,6 +43,9 @@ impl Measure {
             Self::RocAuc => "ROC-AUC",
             Self::TagRocAuc => "Mean of the tags' ROC-AUC",
             Self::Accuracy => "Accuracy",
+            Self::Precision => "Precision",
+            Self::Recall => "Recall",
+            Self::F1 => "F1",
         }
     }
 
@@ -42,6 +55,9 @@ impl Measure {
             Self::RocAuc => metrics.roc_auc,
             Self::TagRocAuc => metrics.tag_roc_auc,
             Self::Accuracy => Some(metrics.accuracy),
+            Self::Precision => metrics.precision,
+            Self::Recall => metrics.recall,
+            Self::F1 => metrics.f1,
         }
     }
 }
@@ -82,6 +98,8 @@ pub struct RowResult {
     pub paper: Option<String>,
     /// Its stages.
     pub stages: Vec<Stage>,
+    /// Which network it fine-tunes.
+    pub architecture: Architecture,
     /// Set for the rows of Figure 7.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uni_modal: Option<UniModal>,
@@ -137,6 +155,7 @@ impl Results {
                 name: row.name.clone(),
                 paper: row.paper.clone(),
                 stages: row.stages.clone(),
+                architecture: Architecture::default(),
                 uni_modal: row.uni_modal,
                 cells: Vec::new(),
                 summary: Vec::new(),
@@ -148,6 +167,7 @@ impl Results {
             let mut validation = BTreeMap::new();
             if let Some(run) = runs.last() {
                 task = run.run.objective.task();
+                rows[cell.row].architecture = run.architecture();
                 validation = run.finished()?.map(|state| state.validation).unwrap_or_default();
             }
             rows[cell.row].cells.push(CellResult {
@@ -193,6 +213,11 @@ impl RowResult {
     /// A measure over the seeds.
     pub fn summary(&self, variant: Variant, measure: Measure) -> Option<&Summary> {
         self.summary.iter().find(|summary| summary.variant == variant && summary.measure == measure)
+    }
+
+    /// A measure over the seeds, with all that the row's network reads.
+    pub(super) fn whole(&self, measure: Measure) -> Option<Spread> {
+        self.spread(self.architecture.variants()[0], measure)
     }
 
     fn spread(&self, variant: Variant, measure: Measure) -> Option<Spread> {

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use mbsd_spec::Variant;
+use mbsd_spec::{Architecture, Variant};
 
-use super::results::{Measure, Results};
+use super::results::{Measure, OF_MODELS, Results};
 use super::statistics::Spread;
 
 /// What stands where nothing is measured yet.
@@ -28,9 +28,10 @@ pub(super) fn legend(results: &Results) -> String {
     )
 }
 
-/// One table a measure, and one for Figure 7.
+/// One table for different networks, one a measure, and one for Figure 7.
 pub(super) fn tables(results: &Results) -> Vec<Table> {
-    let mut tables: Vec<Table> = results.measures.iter().map(|&measure| rows(results, measure)).collect();
+    let mut tables: Vec<Table> = models(results).into_iter().collect();
+    tables.extend(results.measures.iter().map(|&measure| rows(results, measure)));
     if !results.uni_modal.is_empty() {
         let cell = |spread: Option<Spread>, signed| number(spread.as_ref(), results.seeds.len(), signed);
         let lines = results.uni_modal.iter().map(|pair| {
@@ -44,6 +45,25 @@ pub(super) fn tables(results: &Results) -> Vec<Table> {
         });
     }
     tables
+}
+
+/// Each network with all that it reads, as in the paper's Tables 1, 4 and 5; `None` where all rows are MBSD.
+fn models(results: &Results) -> Option<Table> {
+    let whole = results.rows.iter().filter(|row| row.uni_modal.is_none());
+    if whole.clone().all(|row| row.architecture == Architecture::Mbsd) {
+        return None;
+    }
+    let measured = |measure: &Measure| whole.clone().any(|row| row.whole(*measure).is_some());
+    let measures: Vec<Measure> = OF_MODELS.into_iter().filter(measured).collect();
+    let mut columns = ["Model", "Paper", "Input"].map(str::to_owned).to_vec();
+    columns.extend(measures.iter().map(|measure| measure.title().to_owned()));
+    let lines = whole.clone().map(|row| {
+        let paper = row.paper.clone().unwrap_or_else(|| NONE.to_owned());
+        let mut line = vec![row.name.clone(), paper, row.architecture.variants()[0].to_string()];
+        line.extend(measures.iter().map(|&m| number(row.whole(m).as_ref(), results.seeds.len(), false)));
+        line
+    });
+    Some(Table { heading: "Models".to_owned(), columns, lines: lines.collect() })
 }
 
 fn rows(results: &Results, measure: Measure) -> Table {

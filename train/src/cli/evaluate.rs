@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use mbsd_data::{DuplicateIds, ProductOptions, truth};
-use mbsd_net::load;
+use mbsd_net::load_network;
 use mbsd_spec::Task;
 use mbsd_spec::image::Preprocessor;
 use serde_json::Value;
@@ -51,7 +51,7 @@ pub(super) fn run(arguments: &Eval) -> Result<(), TrainError> {
     let device = arguments.device.open_one()?;
     let (config, tokenizer, labels) = read_parts(&arguments.checkpoint)?;
     let state = State::read(&arguments.checkpoint)?;
-    let (model, _) = load(&arguments.checkpoint, &config, Some(state.task), &device)?;
+    let (model, _) = load_network(&arguments.checkpoint, &config, Some(state.task), &device)?;
     let is_match = state.task == Task::Match;
     let mut columns = vec![arguments.label_column.clone()];
     if is_match {

@@ -1,7 +1,7 @@
 //! The losses of whole batches: what a session minimises.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use mbsd_net::{Head, ImageInput, MaskedPatches, Mbsd, PatchInput, patches_of};
+use mbsd_net::{Head, ImageInput, MaskedPatches, Mbsd, Network, PatchInput, patches_of};
 
 use super::sdmi::{SdmiSettings, UniModal, sdmi_losses};
 use super::stage1::{PatchLoss, PatchTargets, Stage1Losses, TokenLayout, TokenTargets, stage1_losses};
@@ -39,30 +39,18 @@ impl Losses {
     }
 }
 
-/// What the head says of a batch: `[batch, outputs]`. Of two products to be compared, the pooled vectors of all first ones
-/// come before those of the second ones.
-pub fn head_logits(model: &Mbsd, pooled: Tensor<2>) -> Tensor<2> {
-    match model.head() {
-        Head::Alignment => {
-            let rows = pooled.dims()[0] / 2;
-            let (source, target) = (pooled.clone().narrow(0, 0, rows), pooled.narrow(0, rows, rows));
-            model.pair_logits(source, target).unsqueeze_dim::<2>(1)
-        }
-        Head::Match | Head::Classification { .. } => model.head_outputs(pooled),
-    }
-}
-
 impl BatchLoss {
     /// The losses of a batch that has what they need; its inputs are moved out of it. `device` is the model's. Of a part of a
     /// batch, `portion` makes what is added up over the parts the losses of the whole; but where stage 2 averages per
     /// direction, the rows of one direction are those of each part.
     ///
     /// # Panics
-    /// For [`BatchLoss::Stage1`], if the model has no [`mbsd_net::Reconstruction`].
-    pub fn compute(self, model: &Mbsd, batch: &mut HostBatch, portion: Portion, device: &Device) -> Losses {
+    /// For [`BatchLoss::Stage1`] and [`BatchLoss::Stage2`], if the model is not MBSD, or has no [`mbsd_net::Reconstruction`]
+    /// for the former.
+    pub fn compute(self, model: &Network, batch: &mut HostBatch, portion: Portion, device: &Device) -> Losses {
         match self {
             Self::Stage1(patch_loss) => {
-                let Stage1Losses { mlm, mpm, total } = stage1(model, batch, patch_loss, device).losses;
+                let Stage1Losses { mlm, mpm, total } = stage1(pre_trained(model), batch, patch_loss, device).losses;
                 let terms = [("mlm", mlm, portion.tokens), ("mpm", mpm, portion.patches)]
                     .into_iter()
                     .filter_map(|(name, loss, portion)| Some((name, loss? * portion)));
@@ -70,11 +58,12 @@ impl BatchLoss {
                 let total = terms.iter().map(|(_, loss)| loss.clone()).reduce(|sum, loss| sum + loss).unwrap_or(total);
                 Losses { total, terms }
             }
-            Self::Stage2(settings) => stage2(model, batch, settings, device).times(portion.rows),
+            Self::Stage2(settings) => stage2(pre_trained(model), batch, settings, device).times(portion.rows),
             Self::Head { smoothing } => {
-                let targets = batch.targets(matches!(model.head(), Head::Match | Head::Alignment), device);
+                let binary = !matches!(model.head(), Head::Classification { .. });
+                let targets = batch.targets(binary, device);
                 let (text, image) = batch.take_inputs(device);
-                let logits = head_logits(model, model.pooled(text, image));
+                let logits = model.logits(model.pooled(text, image));
                 let total = match targets {
                     Targets::Binary(labels) => binary_cross_entropy(logits.squeeze_dim::<1>(1), labels, smoothing),
                     Targets::Classes(classes) => cross_entropy(logits, classes, smoothing),
@@ -83,6 +72,10 @@ impl BatchLoss {
             }
         }
     }
+}
+
+fn pre_trained(model: &Network) -> &Mbsd {
+    model.mbsd().expect("a run of pre-training is refused for other networks")
 }
 
 /// What stage 1 makes of a batch.

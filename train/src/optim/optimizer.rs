@@ -7,8 +7,7 @@ use std::path::Path;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::{GradientsParams, LambState};
 use burn::tensor::{Device, Tensor, TensorData};
-use mbsd_net::Mbsd;
-use mbsd_net::weights::{WeightsFile, visit_parameters};
+use mbsd_net::weights::{NamedParameter, WeightsFile};
 use safetensors::tensor::{Dtype, View};
 
 use super::rule::{Rule, on_cpu, squared_norm};
@@ -47,9 +46,9 @@ fn rule(settings: &OptimizerSettings, weight_decay: f64, trust_ratio: bool) -> R
 }
 
 impl Optimizer {
-    /// An optimizer without moments, for a model and what it becomes.
-    pub fn new(settings: &OptimizerSettings, model: &Mbsd) -> Self {
-        let parameters = visit_parameters(model)
+    /// An optimizer without moments, for a model with these parameters and what it becomes.
+    pub fn new(settings: &OptimizerSettings, parameters: Vec<NamedParameter>) -> Self {
+        let parameters = parameters
             .into_iter()
             .map(|parameter| {
                 let field = parameter.path.rsplit('.').next().unwrap_or_default();
@@ -69,14 +68,14 @@ impl Optimizer {
     /// Divides the gradients by the `batches` they are summed over, clips their global norm (`norm` before the division, as
     /// [`global_norm`] gives it), and takes a step. A parameter without a
     /// gradient (a modality that the batch did not have) stays as it is, and so do its moments.
-    pub fn step(
+    pub fn step<M: Module>(
         &mut self,
         learning_rate: f64,
-        model: Mbsd,
+        model: M,
         gradients: GradientsParams,
         norm: f64,
         batches: f64,
-    ) -> Mbsd {
+    ) -> M {
         let mean = norm / batches;
         let clipped = if self.clip_norm > 0.0 && mean > self.clip_norm { self.clip_norm / mean } else { 1.0 };
         let scale = clipped / batches;
@@ -104,10 +103,10 @@ impl Optimizer {
     ///
     /// # Errors
     /// [`TrainError::Weights`], and [`TrainError::Resume`] if they belong to another model.
-    pub fn load(&mut self, path: &Path, model: &Mbsd, device: &Device) -> Result<(), TrainError> {
+    pub fn load(&mut self, path: &Path, parameters: Vec<NamedParameter>, device: &Device) -> Result<(), TrainError> {
         let file = WeightsFile::open(path)?;
         let wrong = |reason: String| TrainError::Resume { path: path.to_owned(), reason };
-        for parameter in visit_parameters(model) {
+        for parameter in parameters {
             let name = parameter.name;
             let read = |field: &str| file.read(&format!("{name}.{field}"));
             let (Some(first), Some(second), Some(steps)) = (read("moment_1")?, read("moment_2")?, read("steps")?)
@@ -178,7 +177,7 @@ impl ModuleMapper for Step<'_> {
 }
 
 /// The euclidean norm of all gradients of a model together.
-pub fn global_norm(model: &Mbsd, gradients: &GradientsParams) -> f64 {
+pub fn global_norm(model: &impl Module, gradients: &GradientsParams) -> f64 {
     struct Squares<'a> {
         gradients: &'a GradientsParams,
         sum: f64,

@@ -1,8 +1,9 @@
 //! What can be checked before any data are read.
 
 use mbsd_net::STANDARD_DEVIATION;
+use mbsd_spec::Architecture;
 
-use super::{Objective, Run};
+use super::{ArithmeticName, Objective, Run};
 use crate::TrainError;
 
 impl Run {
@@ -11,7 +12,8 @@ impl Run {
         let wrong = |place: &str, reason: String| Err(TrainError::run(place, reason));
         self.check_tables()?;
         // A vocabulary as large as any, so that the other dimensions are checked before one is trained.
-        self.model.config(self.tokenizer.vocab_size.max(1))?;
+        let config = self.model.config(self.tokenizer.vocab_size.max(1))?;
+        self.check_architecture(config.architecture)?;
         let share = |place: &str, value: f64, most: f64| {
             if (0.0..=most).contains(&value) {
                 Ok(())
@@ -78,6 +80,25 @@ impl Run {
         }
         Ok(())
     }
+
+    /// Networks that MBSD is compared with learn tasks, from the beginning or, as BERT, from a BERT's weights.
+    fn check_architecture(&self, architecture: Architecture) -> Result<(), TrainError> {
+        let reason = if architecture == Architecture::Mbsd {
+            return Ok(());
+        } else if !self.objective.is_task() {
+            format!("{architecture} has no {} of its own: it is trained for tasks", self.objective)
+        } else if self.model.checkpoint.is_some() {
+            format!("{architecture} does not start from a checkpoint of MBSD")
+        } else if self.model.weights.is_some() && architecture != Architecture::Bert {
+            format!("{architecture} does not start from other weights")
+        } else if self.training.arithmetic != ArithmeticName::F32 {
+            format!("{architecture} is trained in single precision: leave out training.arithmetic")
+        } else {
+            return Ok(());
+        };
+        Err(TrainError::run("model.architecture", reason))
+    }
+
     /// There must be the objective's own table, and no other.
     fn check_tables(&self) -> Result<(), TrainError> {
         let tables = [

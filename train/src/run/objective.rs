@@ -193,6 +193,20 @@ pub struct AlignmentSettings {
     pub pairs: PathBuf,
     /// Pairs of validation products.
     pub validation_pairs: PathBuf,
+    /// What the head reads of two products.
+    #[serde(default)]
+    pub head: AlignmentHead,
+}
+
+/// What the alignment head reads of two products.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlignmentHead {
+    /// Both pooled vectors, as the paper has it (section 4.5).
+    #[default]
+    Linear,
+    /// Their distance and their product in each unit as well, which tell likeness.
+    Comparison,
 }
 
 fn yes() -> bool {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use mbsd_spec::{Config, Patchify};
+use mbsd_spec::{Architecture, Config, Patchify};
 use serde::{Deserialize, Serialize};
 
 use super::objective::{
@@ -68,6 +68,8 @@ pub struct ModelSettings {
     pub image_size: Option<usize>,
     /// Side of a patch in pixels, 32 or 16.
     pub patch_size: Option<usize>,
+    /// `mbsd`, or a network that it is compared with: `bert`, `vit` or `vilt`.
+    pub architecture: Option<Architecture>,
     /// `cnn`, the paper's, or `linear`: one linear map of a patch's pixels (Table 6, row 5).
     pub patchify: Option<Patchify>,
     /// Width of a token vector.
@@ -177,6 +179,7 @@ impl ModelSettings {
             image_size: self.image_size.unwrap_or(base.image_size),
             patch_size: self.patch_size.unwrap_or(base.patch_size),
             patchify: self.patchify.unwrap_or(base.patchify),
+            architecture: self.architecture.unwrap_or(base.architecture),
             ..base
         };
         Ok(config.validated()?)

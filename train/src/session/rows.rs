@@ -11,7 +11,7 @@ use super::random;
 use crate::TrainError;
 use crate::checkpoint::read_lines;
 use crate::data::{Attributes, Corpus, Item, Row};
-use crate::run::{MatchSettings, Objective, Run};
+use crate::run::{AlignmentHead, MatchSettings, Objective, Run};
 
 /// Where training rows come from.
 #[derive(Debug)]
@@ -93,7 +93,11 @@ pub(super) fn rows(
         }
         (Objective::Alignment, .., Some(settings)) => {
             let source = RowSource::Fixed(compared(run, &settings.pairs, train)?, None);
-            rows(source, compared(run, &settings.validation_pairs, validation)?, Head::Alignment)
+            let head = match settings.head {
+                AlignmentHead::Linear => Head::Alignment,
+                AlignmentHead::Comparison => Head::Comparison,
+            };
+            rows(source, compared(run, &settings.validation_pairs, validation)?, head)
         }
         (objective, ..) => return Err(TrainError::run("objective", format!("the run has no table [{objective}]"))),
     })

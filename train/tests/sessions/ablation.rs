@@ -198,3 +198,36 @@ fn a_wrong_ablation_file_is_refused_before_anything_starts() {
     }
     assert!(!catalogue.path("ablation").exists());
 }
+
+#[test]
+fn other_networks_stand_in_one_table_with_what_they_read() {
+    let _alone = alone();
+    let catalogue = Catalogue::new(64, 60);
+    let rows = ["mbsd", "bert", "vit", "vilt"].map(|name| {
+        format!("[[row]]\nname = '{name}'\nstages = ['finetune']\nset.finetune = ['model.architecture={name}']\n")
+    });
+    let path = write(&catalogue, &rows.concat());
+    let changes = ["seeds=[3]".to_owned(), "set.finetune=[\"training.epochs=1\"]".to_owned()];
+    let plan = Plan::new(Ablation::from_file(&path, &changes).unwrap()).unwrap();
+    let results = plan.run(&[Device::flex()]).unwrap();
+    assert_eq!(results.progress(), (4, 4));
+    let table = std::fs::read_to_string(catalogue.path("ablation/table.md")).unwrap();
+    let (_, models) = table.split_once("## Models\n\n").unwrap();
+    let lines: Vec<&str> = models.lines().take(6).collect();
+    assert!(
+        lines[0].starts_with("| Model | Paper | Input | Accuracy | Precision | Recall | F1 | ROC-AUC |"),
+        "{models}"
+    );
+    for (line, (row, variant)) in lines[2..].iter().zip([
+        ("mbsd", Variant::Full),
+        ("bert", Variant::Text),
+        ("vit", Variant::Image),
+        ("vilt", Variant::Full),
+    ]) {
+        let row = results.rows.iter().find(|found| found.name == row).unwrap();
+        let measured = &row.cells[0].validation[&variant];
+        let shown = format!("| {} | - | {variant} | {:.2} |", row.name, 100.0 * measured.accuracy);
+        assert!(line.starts_with(&shown), "{line} is not {shown}");
+        assert!(line.contains(&format!("| {:.2} |", 100.0 * measured.roc_auc.unwrap())), "{line}");
+    }
+}

@@ -4,5 +4,6 @@ mod ablation;
 mod catalogue;
 mod devices;
 mod failures;
+mod networks;
 mod pretraining;
 mod runs;

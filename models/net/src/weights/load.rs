@@ -5,11 +5,13 @@ use std::path::Path;
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Tensor, TensorData};
-use mbsd_spec::{Config, Task};
+use mbsd_spec::{Architecture, Config, Task};
 
-use super::names::{Position, TIED, canonical_name, disk_shape, is_reconstruction, released_name};
+use super::names::{Position, TIED, canonical_name, disk_name, disk_shape, is_reconstruction};
 use super::{WeightsError, WeightsFile};
+use crate::initial::STANDARD_DEVIATION;
 use crate::model::{Head, Mbsd};
+use crate::network::Network;
 
 /// What became of a file's tensors.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,13 +37,42 @@ pub fn load(
     device: &Device,
 ) -> Result<(Mbsd, WeightsReport), WeightsError> {
     let file = WeightsFile::open(path)?;
-    let head = head_in(&file, config)?;
-    if let Some(wanted) = task
-        && wanted != head.task()
-    {
-        return Err(WeightsError::OtherTask { path: file.path().to_owned(), wanted, found: head.task() });
+    if config.architecture != Architecture::Mbsd {
+        return Err(WeightsError::OtherArchitecture { path: file.path().to_owned(), found: config.architecture });
     }
-    let (model, report, missing) = Loader::new(&file, head).run(Mbsd::init(config, head, device))?;
+    let head = head_for(&file, config, task)?;
+    load_whole(&file, head, Mbsd::init(config, head, device))
+}
+
+/// As [`load`], whichever network `config` is of.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_network(
+    path: impl AsRef<Path>,
+    config: &Config,
+    task: Option<Task>,
+    device: &Device,
+) -> Result<(Network, WeightsReport), WeightsError> {
+    let file = WeightsFile::open(path)?;
+    let head = head_for(&file, config, task)?;
+    load_whole(&file, head, Network::init_with(config, head, STANDARD_DEVIATION, device))
+}
+
+/// The head in a file, which has to answer `task` where one is given.
+fn head_for(file: &WeightsFile, config: &Config, task: Option<Task>) -> Result<Head, WeightsError> {
+    let head = head_in(file, config)?;
+    match task {
+        Some(wanted) if wanted != head.task() => {
+            Err(WeightsError::OtherTask { path: file.path().to_owned(), wanted, found: head.task() })
+        }
+        _ => Ok(head),
+    }
+}
+
+/// Reads every parameter of a model.
+fn load_whole<M: Module>(file: &WeightsFile, head: Head, model: M) -> Result<(M, WeightsReport), WeightsError> {
+    let (model, report, missing) = Loader::new(file, head).run(model)?;
     if missing.is_empty() {
         Ok((model, report))
     } else {
@@ -57,10 +88,26 @@ pub fn load(
 /// # Errors
 /// Any [`WeightsError`] but `Write`, `NoHead` and `OtherTask`; text embeddings and encoder must be there whole.
 pub fn load_encoder(model: Mbsd, path: impl AsRef<Path>) -> Result<(Mbsd, WeightsReport), WeightsError> {
+    let (head, whole) = (model.head(), model.reconstruction.is_some());
+    encoder_of(model, head, whole, path.as_ref())
+}
+
+/// As [`load_encoder`], for a network that begins as a BERT does.
+///
+/// # Errors
+/// As [`load_encoder`].
+pub fn load_network_encoder(
+    network: Network,
+    path: impl AsRef<Path>,
+) -> Result<(Network, WeightsReport), WeightsError> {
+    let (head, whole) = (network.head(), network.mbsd().is_some_and(|model| model.reconstruction.is_some()));
+    encoder_of(network, head, whole, path.as_ref())
+}
+
+/// Reads all but the head; with `whole`, what stage 1 needs besides as well.
+fn encoder_of<M: Module>(model: M, head: Head, whole: bool, path: &Path) -> Result<(M, WeightsReport), WeightsError> {
     let file = WeightsFile::open(path)?;
-    let head = model.head();
     let mut loader = Loader::new(&file, head);
-    let whole = model.reconstruction.is_some();
     loader.names.retain(|name, _| name.starts_with("bert.") || (whole && is_reconstruction(name)));
     let (model, report, missing) = loader.run(model)?;
     let missing: Vec<_> = missing.into_iter().filter(|(name, _)| is_encoder(name)).collect();
@@ -100,7 +147,7 @@ fn is_encoder(name: &str) -> bool {
 }
 
 /// The head a file holds: `classifier.weight` is match, `proj.weight` classification, or alignment where it is twice
-/// as wide as the hidden vectors.
+/// or four times as wide as the hidden vectors.
 ///
 /// # Errors
 /// [`WeightsError::NoHead`] and [`WeightsError::Shape`].
@@ -120,6 +167,7 @@ pub fn head_in(file: &WeightsFile, config: &Config) -> Result<Head, WeightsError
     }
     match file.shape("proj.weight") {
         Some(&[1, inputs]) if inputs == 2 * hidden => Ok(Head::Alignment),
+        Some(&[1, inputs]) if inputs == 4 * hidden => Ok(Head::Comparison),
         Some(&[classes, inputs]) if inputs == hidden && classes > 0 => Ok(Head::Classification { classes }),
         Some(found) => {
             let outputs = found.first().copied().unwrap_or(1);
@@ -155,7 +203,7 @@ impl<'a> Loader<'a> {
     }
 
     #[allow(clippy::type_complexity)]
-    fn run(mut self, model: Mbsd) -> Result<(Mbsd, WeightsReport, Vec<(String, Vec<usize>)>), WeightsError> {
+    fn run<M: Module>(mut self, model: M) -> Result<(M, WeightsReport, Vec<(String, Vec<usize>)>), WeightsError> {
         let model = model.map(&mut self);
         if let Some(error) = self.error {
             return Err(error);
@@ -220,8 +268,7 @@ impl ModuleMapper for Loader<'_> {
         if self.error.is_some() {
             return param;
         }
-        let path = self.position.path();
-        let name = released_name(&path, self.task).unwrap_or(path);
+        let name = disk_name(&self.position.path(), self.task);
         let shape = param.lazy_shape().to_vec();
         let transposed = self.position.is_linear_weight();
         let on_disk = disk_shape(&name, shape.clone(), transposed);

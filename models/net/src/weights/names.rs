@@ -6,6 +6,7 @@ use burn::tensor::Tensor;
 use mbsd_spec::Task;
 
 use crate::model::Mbsd;
+use crate::network::Network;
 
 /// The image head of stage 1: a 1 x 1 convolution there, a linear map here.
 const PATCH_HEAD: &str = "cls.img_decoder.0";
@@ -106,6 +107,11 @@ pub fn released_name(path: &str, task: Task) -> Option<String> {
     Some(format!("{module}.{field}"))
 }
 
+/// What the parameter at a module path is called on disk: as in the released model, else after its path.
+pub(super) fn disk_name(path: &str, task: Task) -> String {
+    released_name(path, task).unwrap_or_else(|| canonical_name(path))
+}
+
 /// The released model's name of a tensor in a BERT checkpoint: with or without the `bert.` prefix, LayerNorms with
 /// `gamma` and `beta` (older files) or `weight` and `bias`.
 pub(super) fn canonical_name(found: &str) -> String {
@@ -136,8 +142,10 @@ impl Position {
         self.containers.pop();
     }
 
+    /// The fields on the way here; which of several networks it is, is none.
     pub(super) fn path(&self) -> String {
-        self.names.join(".")
+        let fields = self.names.iter().zip(&self.containers).filter(|(_, container)| !container.starts_with("Enum:"));
+        fields.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(".")
     }
 
     /// Whether the parameter here is a linear map, which lies transposed on disk.
@@ -162,6 +170,17 @@ pub struct NamedParameter {
 
 /// Every parameter of a model, in the order of its fields; none is initialized by this.
 pub fn visit_parameters(model: &Mbsd) -> Vec<NamedParameter> {
+    named_parameters(model, model.head().task())
+}
+
+impl Network {
+    /// As [`visit_parameters`].
+    pub fn parameters(&self) -> Vec<NamedParameter> {
+        named_parameters(self, self.head().task())
+    }
+}
+
+fn named_parameters(model: &impl Module, task: Task) -> Vec<NamedParameter> {
     struct Names {
         position: Position,
         task: Task,
@@ -176,11 +195,11 @@ pub fn visit_parameters(model: &Mbsd) -> Vec<NamedParameter> {
         }
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
             let path = self.position.path();
-            let name = released_name(&path, self.task).unwrap_or_else(|| path.clone());
+            let name = disk_name(&path, self.task);
             self.found.push(NamedParameter { id: param.id, path, name, shape: param.lazy_shape().to_vec() });
         }
     }
-    let mut names = Names { position: Position::default(), task: model.head().task(), found: Vec::new() };
+    let mut names = Names { position: Position::default(), task, found: Vec::new() };
     model.visit(&mut names);
     names.found
 }

@@ -11,8 +11,9 @@ use safetensors::tensor::{Dtype, View};
 
 use super::WeightsError;
 use super::load::transpose;
-use super::names::{Position, TIED, disk_shape, released_name};
+use super::names::{Position, TIED, disk_name, disk_shape, released_name};
 use crate::model::Mbsd;
+use crate::network::Network;
 
 /// Writes every parameter under the released model's name and in its layout. The same weights give the same bytes.
 ///
@@ -23,20 +24,26 @@ use crate::model::Mbsd;
 /// # Errors
 /// [`WeightsError::Write`]; what has been written by then stays.
 pub fn save(model: &Mbsd, path: impl AsRef<Path>) -> Result<(), WeightsError> {
-    let mut collector = Collector { position: Position::default(), task: model.head().task(), tensors: Vec::new() };
-    model.visit(&mut collector);
+    let mut collector = Collector::of(model, model.head().task());
     if model.reconstruction.is_some() {
         let head = ["weight", "bias"].map(|field| released_name(&format!("classifier.{field}"), collector.task));
         collector.tensors.retain(|(name, _)| !head.iter().flatten().any(|part| part == name));
         let (decoder, _) = TIED[0];
         collector.push(decoder.to_owned(), model.embeddings.word.weight.val(), false);
     }
-    // The `transformers` library refuses a file that does not say which framework's layout it has.
-    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    safetensors::serialize_to_file(collector.tensors, Some(metadata), path.as_ref())
-        .map_err(|error| error.to_string())
-        .and_then(|()| let_others_read(path.as_ref()).map_err(|error| error.to_string()))
-        .map_err(|reason| WeightsError::Write { path: path.as_ref().to_owned(), reason })
+    collector.write(path.as_ref())
+}
+
+/// As [`save`], whichever network it is. Those that MBSD is compared with keep the module's path as the name of what the
+/// released model has no name for.
+///
+/// # Errors
+/// As [`save`].
+pub fn save_network(network: &Network, path: impl AsRef<Path>) -> Result<(), WeightsError> {
+    match network {
+        Network::Mbsd(model) => save(model, path),
+        other => Collector::of(other, other.head().task()).write(path.as_ref()),
+    }
 }
 
 /// `safetensors` writes through a temporary file that only its owner may read.
@@ -58,6 +65,22 @@ struct Collector {
 }
 
 impl Collector {
+    /// The parameters of a model.
+    fn of(model: &impl Module, task: Task) -> Self {
+        let mut collector = Self { position: Position::default(), task, tensors: Vec::new() };
+        model.visit(&mut collector);
+        collector
+    }
+
+    fn write(self, path: &Path) -> Result<(), WeightsError> {
+        // The `transformers` library refuses a file that does not say which framework's layout it has.
+        let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+        safetensors::serialize_to_file(self.tensors, Some(metadata), path)
+            .map_err(|error| error.to_string())
+            .and_then(|()| let_others_read(path).map_err(|error| error.to_string()))
+            .map_err(|reason| WeightsError::Write { path: path.to_owned(), reason })
+    }
+
     fn push<const D: usize>(&mut self, name: String, tensor: Tensor<D>, transposed: bool) {
         let shape = disk_shape(&name, tensor.dims().to_vec(), transposed);
         let values = Box::new(move || tensor.to_data().iter::<f32>().collect());
@@ -105,7 +128,6 @@ impl ModuleVisitor for Collector {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let path = self.position.path();
-        let name = released_name(&path, self.task).unwrap_or(path);
-        self.push(name, param.val(), self.position.is_linear_weight());
+        self.push(disk_name(&path, self.task), param.val(), self.position.is_linear_weight());
     }
 }

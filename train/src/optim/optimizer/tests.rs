@@ -1,7 +1,8 @@
 //! The groups of parameters, and their moments.
 
 use burn::module::Param;
-use mbsd_net::{Head, TextInput};
+use mbsd_net::weights::visit_parameters;
+use mbsd_net::{Head, Mbsd, TextInput};
 use mbsd_spec::Config;
 
 use super::*;
@@ -39,7 +40,8 @@ fn biases_have_no_decay_and_what_has_no_gradient_stays() {
     let with = |weight_decay: f64| {
         let model = before.clone();
         let settings = OptimizerSettings { weight_decay, learning_rate: 0.1, ..OptimizerSettings::default() };
-        let (mut optimizer, gradients) = (Optimizer::new(&settings, &model), gradients(&model, &device));
+        let (mut optimizer, gradients) =
+            (Optimizer::new(&settings, visit_parameters(&model)), gradients(&model, &device));
         let norm = global_norm(&model, &gradients);
         optimizer.step(0.1, model, gradients, norm, 1.0)
     };
@@ -76,15 +78,15 @@ fn moments_survive_a_file() {
     let device = Device::flex().autodiff();
     let settings = OptimizerSettings { learning_rate: 0.1, ..OptimizerSettings::default() };
     let model = crate::trainer::initialized(Mbsd::init(&small(), Head::Match, &device));
-    let mut optimizer = Optimizer::new(&settings, &model);
+    let mut optimizer = Optimizer::new(&settings, visit_parameters(&model));
     let gradients_of = |model: &Mbsd| gradients(model, &device);
     let first = gradients_of(&model);
     let model = optimizer.step(0.1, model, first, 0.0, 1.0);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("optimizer.safetensors");
     optimizer.save(&path).unwrap();
-    let mut restored = Optimizer::new(&settings, &model);
-    restored.load(&path, &model, &Device::flex()).unwrap();
+    let mut restored = Optimizer::new(&settings, visit_parameters(&model));
+    restored.load(&path, visit_parameters(&model), &Device::flex()).unwrap();
     let (one, other) = (gradients_of(&model), gradients_of(&model));
     let continued = optimizer.step(0.1, model.clone(), one, 0.0, 1.0);
     let resumed = restored.step(0.1, model, other, 0.0, 1.0);
