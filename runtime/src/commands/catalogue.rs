@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use mbsd_data::{DuplicateIds, Keep, ProductOptions, Products};
+use mbsd_data::{DuplicateIds, Keep, Products};
 use mbsd_runtime::engine::{self, SessionOptions};
 use mbsd_runtime::job::{
     Catalogue, Destination, Identity, JobError, Model, ShardFormat, ShardedOutput, Summary, Workers,
@@ -38,17 +38,7 @@ pub(super) fn workers(args: &EngineArgs) -> Workers {
 
 /// Opens the products.
 pub(super) fn open_products(args: &InputArgs, keep: Keep, duplicate_ids: DuplicateIds) -> anyhow::Result<Products> {
-    let options = ProductOptions {
-        id_column: args.id_column.clone(),
-        title_column: args.title_column.clone(),
-        image_column: args.image_column.clone(),
-        images: args.images.clone(),
-        allow_outside: args.images_anywhere,
-        keep,
-        duplicate_ids,
-        ..ProductOptions::default()
-    };
-    Ok(Products::open(&args.input, &options)?)
+    Ok(Products::open(&args.input, &args.products.options(keep, duplicate_ids))?)
 }
 
 /// What a command over products was given.
@@ -130,11 +120,11 @@ fn identity(arguments: &Arguments<'_>, output: &ShardedOutputArgs, options: Valu
         ("options", options),
         ("engine", json!(format!("{} {version}", engine.engine))),
         ("precision", json!(engine.precision.name())),
-        ("images", json!(input.images)),
-        ("images_anywhere", json!(input.images_anywhere)),
-        ("id_column", json!(input.id_column)),
-        ("title_column", json!(input.title_column)),
-        ("image_column", json!(input.image_column)),
+        ("images", json!(input.products.images)),
+        ("images_anywhere", json!(input.products.images_anywhere)),
+        ("id_column", json!(input.products.id_column)),
+        ("title_column", json!(input.products.title_column)),
+        ("image_column", json!(input.products.image_column)),
         ("shard_rows", json!(output.shard_rows)),
         ("shard_format", json!(ShardFormat::from(output.shard_format).extension())),
     ];
