@@ -226,6 +226,49 @@ mod tests {
         assert!((26.0..26.8).contains(&mse), "{mse}");
     }
 
+    /// Sums of twelve uniform values, less their mean: nearly normal, with a deviation of 1.
+    fn normal(count: usize) -> Vec<f32> {
+        let mut state = 1u64;
+        let mut uniform = move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f32 / (1u64 << 24) as f32
+        };
+        (0..count).map(|_| (0..12).map(|_| uniform()).sum::<f32>() - 6.0).collect()
+    }
+
+    #[test]
+    fn entropy_cuts_an_outlier_and_nothing_of_an_even_spread() {
+        let mut histogram = Histogram::default();
+        histogram.observe(&normal(100_000));
+        histogram.observe(&[40.0]);
+        let range = histogram.range(RangeMethod::Entropy);
+        assert!((2.5..6.0).contains(&range), "{range}");
+
+        let mut histogram = Histogram::default();
+        let even: Vec<f32> = (0..204_800).map(|i| i as f32 / 204_800.0).collect();
+        histogram.observe(&even);
+        let range = histogram.range(RangeMethod::Entropy);
+        assert!(range > 0.99, "{range}");
+    }
+
+    #[test]
+    fn divergence_is_that_of_the_spread_out_bytes() {
+        let mut histogram = Histogram { top: BINS as f64, ..Histogram::default() };
+        // Two bins a magnitude: 3 and 1 of four in the first, 4 in the third, and 2 beyond that the last bin takes.
+        histogram.counts[..2].copy_from_slice(&[3, 1]);
+        histogram.counts[4..6].copy_from_slice(&[4, 0]);
+        histogram.counts[255] = 2;
+        histogram.counts[300] = 2;
+        // Inside are 10, seen are 12.
+        let by_hand = 3.0 / 12.0 * f64::ln((3.0 / 12.0) / (2.0 / 10.0))
+            + 1.0 / 12.0 * f64::ln((1.0 / 12.0) / (2.0 / 10.0))
+            + 4.0 / 12.0 * f64::ln((4.0 / 12.0) / (4.0 / 10.0))
+            + 4.0 / 12.0 * f64::ln((4.0 / 12.0) / (2.0 / 10.0));
+        let found = histogram.divergence(256);
+        assert!((found - by_hand).abs() < 1e-12, "{found} {by_hand}");
+        assert_eq!(histogram.divergence(254), f64::INFINITY, "nothing stands for what is cut");
+    }
+
     #[test]
     fn zeros_have_no_range_and_what_is_not_finite_is_counted() {
         let mut histogram = Histogram::default();
