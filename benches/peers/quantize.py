@@ -144,10 +144,10 @@ def compare(arguments: argparse.Namespace) -> list[dict[str, object]]:
         names = inputs.config["id2label"]
         labels = [names[str(place)] for place in range(len(names))]
     onnx = arguments.model / "onnx"
-    ours = {"per token": "full_int8", "qdq": "full_qdq", "w8": "full_w8"}
-    # The Hub calls the f32 graph `model`.
-    f32 = next(onnx / name for name in ("full.onnx", "model.onnx") if (onnx / name).exists())
-    graphs = {"f32": f32} | {name: onnx / f"{file}.onnx" for name, file in ours.items()}
+    # The Hub's name for the graph `full`.
+    f32 = onnx / "model.onnx"
+    ours = {"per token": "int8", "qdq": "qdq", "w8": "w8"}
+    graphs = {"f32": f32} | {name: onnx / f"model_{suffix}.onnx" for name, suffix in ours.items()}
     graphs |= quantize(f32, ranges, arguments.work)
     results: list[dict[str, object]] = []
     first: tuple[float, np.ndarray] | None = None

@@ -172,12 +172,12 @@ mod tests {
 
     #[test]
     fn a_table_is_what_tensorrt_writes() {
-        // Bits by hand: 1 is 3f800000, 1/127 is 3c010204, 2.008338 is 4000889d.
+        // Bits by hand: a scale of 2 is 40000000, of 1/127 it is 3c010204, of 1/4 it is 3e800000.
         let row = |activation: &str, range: f32| RangeRow { activation: activation.to_owned(), largest: range, range };
-        let ranges = [row("data_0", 2.008_338 * 127.0), row("encoder.layer.0 x", 1.0)];
+        let ranges = [row("data_0", 254.0), row("encoder.layer.0 x", 1.0), row("b", 31.75)];
         assert_eq!(
             text(&ranges, "7.1.3".parse().unwrap()),
-            "TRT-7103-EntropyCalibration2\ndata_0: 4000889d\nencoder.layer.0 x: 3c010204\n"
+            "TRT-7103-EntropyCalibration2\ndata_0: 40000000\nencoder.layer.0 x: 3c010204\nb: 3e800000\n"
         );
         assert!(text(&ranges, TensorrtVersion::default()).starts_with("TRT-101401-EntropyCalibration2\n"));
         for wrong in ["10", "10.14", "10.14.1.2", "10.x.1", "8.400.1", ""] {

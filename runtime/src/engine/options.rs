@@ -134,7 +134,8 @@ impl TensorrtOptions {
             let missing = table.display();
             return Err(format!("{missing} is missing: make tables with `mbsd calibrate --method table`").into());
         }
-        if let Some(node) = Graph::read(graph)?.nodes.iter().find(|node| node.op.ends_with("QuantizeLinear")) {
+        let quantizes = |op: &str| matches!(op, "QuantizeLinear" | "DequantizeLinear");
+        if let Some(node) = Graph::read(graph)?.nodes.iter().find(|node| quantizes(&node.op)) {
             let message = format!(
                 "node `{}` is a {}: a graph with quantization pairs has its ranges in it, leave the calibration tables out",
                 node.name, node.op
