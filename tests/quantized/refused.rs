@@ -209,6 +209,9 @@ fn settings_that_do_not_fit() {
     refuses(&work, work.calibrate("per-token", "out").args(["--smooth", "0.5"]), &static_alone);
     refuses(&work, work.calibrate("weights", "out").args(["--unsigned"]), &["--unsigned is for static ranges"]);
     refuses(&work, work.calibrate("table", "out").args(["--keep", "pooler"]), &["--keep changes or compares graphs"]);
+    let mut eval = program("mbsd");
+    eval.args(["eval", "--calibration-tables", "tables", "--bundle"]).arg(work.at("bundle"));
+    refuses(&work, eval.arg("--input").arg(work.at("rows.jsonl")), &["is for --engine ort-tensorrt; tract"]);
     let pairs = Work::new(Head::Alignment);
     let mut alignment = pairs.calibrate("qdq", "out");
     refuses(&pairs, alignment.args(["--pairs", "pairs.csv"]), &["cannot be held out", "--range-data"]);
