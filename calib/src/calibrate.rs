@@ -2,86 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use mbsd_runtime::engine::{self, Engine, EngineError, EngineKind, EngineOptions, SessionOptions};
+use mbsd_runtime::engine::{self, Engine, EngineError, EngineKind, SessionOptions};
 use mbsd_runtime::parity::Reference;
-use mbsd_spec::bundle::{Artifact, BundleWriter, Parity, Quantization, names};
+use mbsd_spec::bundle::{Artifact, BundleWriter, Parity, names};
 use mbsd_spec::{Bundle, Manifest, Precision, Task, Variant};
 
-use crate::compare::{Baseline, Bench, Comparison};
+use crate::artifact::Work;
+use crate::compare::Bench;
 use crate::error::CalibError;
-use crate::graph::{OnnxGraph, Product};
-use crate::observe::{self, Ranges};
-use crate::qdq::Activations;
-use crate::ranges::RangeMethod;
-use crate::report::{ArtifactReport, EngineReport, Report};
-use crate::rows::{LabelledData, Rows};
-use crate::sensitivity::{self, Sensitivity};
-use crate::weights::WeightBits;
-use crate::{per_token, qdq, weights_only};
-
-/// How 8-bit graphs are made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Method {
-    /// Activations quantized per token at run time: [`crate::per_token`].
-    PerToken,
-    /// Static ranges, chosen this way of what the rows show: [`crate::qdq`].
-    Qdq(RangeMethod, Activations),
-    /// 8-bit weights alone: [`crate::weights_only`].
-    Weights,
-}
-
-impl Method {
-    /// The precision of the graphs it makes.
-    pub fn precision(self) -> Precision {
-        match self {
-            Self::PerToken => Precision::Int8,
-            Self::Qdq(..) => Precision::Qdq,
-            Self::Weights => Precision::W8,
-        }
-    }
-
-    /// Whether its graphs are there to be faster.
-    fn promises_speed(self) -> bool {
-        self != Self::Weights
-    }
-}
-
-/// What to make, of what, and what it may lose.
-#[derive(Debug, Clone)]
-pub struct Request {
-    /// A bundle with f32 graphs.
-    pub bundle: PathBuf,
-    /// How.
-    pub method: Method,
-    /// Rows that the graphs are compared on; static ranges come from them too.
-    pub data: LabelledData,
-    /// The graphs to make 8-bit ones of; all that encode products where `None`.
-    pub variants: Option<Vec<Variant>>,
-    /// The engines to compare with.
-    pub engines: Vec<EngineKind>,
-    /// Leave out engines that are not there instead of failing.
-    pub engines_optional: bool,
-    /// Where the engines' libraries are.
-    pub engine_options: EngineOptions,
-    /// CPU threads; all cores where `None`.
-    pub threads: Option<NonZeroUsize>,
-    /// Bits of a weight.
-    pub weight_bits: WeightBits,
-    /// Products that stay in f32: those whose name contains one of these.
-    pub keep: Vec<String>,
-    /// ROC-AUC, or accuracy for classification, that a graph may lose.
-    pub max_drop: f64,
-    /// Measure what each product alone costs, also where the graph keeps to `max_drop` without.
-    pub sensitivity: bool,
-    /// Write the bundle also where a graph loses more, or is not faster than f32.
-    pub force: bool,
-    /// The bundle to be: a new or empty folder.
-    pub out: PathBuf,
-}
+use crate::graph::OnnxGraph;
+use crate::observe::Observer;
+use crate::report::Report;
+use crate::request::{Engines, Request};
+use crate::rows::Rows;
 
 /// What was made.
 #[derive(Debug, Clone)]
@@ -102,9 +38,13 @@ pub struct Calibrated {
 pub fn calibrate(request: &Request) -> Result<Calibrated, CalibError> {
     let bundle = Bundle::open(&request.bundle)?;
     let precision = request.method.precision();
-    let variants = variants(&bundle, request)?;
-    let rows = Rows::new(&request.data, bundle.task())?;
-    let (engines, absent) = engines(request)?;
+    if bundle.manifest().artifacts.iter().any(|artifact| artifact.precision == precision) {
+        return Err(CalibError::AlreadyThere(precision));
+    }
+    let variants = variants(&bundle, request.variants.as_deref())?;
+    let ranges = request.method.static_ranges().map(|ranges| &ranges.data);
+    let (rows, range_rows) = Rows::new(&request.data, ranges, bundle.task())?;
+    let (engines, absent) = engines(&request.engines)?;
     let writer = BundleWriter::create(&request.out)?;
     for relative in bundle.manifest().files.keys() {
         if let Some(file) = bundle.file(relative)? {
@@ -114,6 +54,12 @@ pub fn calibrate(request: &Request) -> Result<Calibrated, CalibError> {
             fs::copy(&file, &copy).map_err(CalibError::io(file))?;
         }
     }
+    let observer = engines.first().zip(range_rows.as_ref()).map(|(engine, rows)| Observer {
+        engine: Arc::clone(engine),
+        bundle: &bundle,
+        rows,
+        threads: request.threads,
+    });
     let benches: Vec<Bench<'_>> = engines
         .into_iter()
         .map(|engine| Bench { engine, bundle: &bundle, rows: &rows, threads: request.threads, precision })
@@ -123,7 +69,14 @@ pub fn calibrate(request: &Request) -> Result<Calibrated, CalibError> {
     for variant in variants {
         let (artifact, file) = bundle.artifact(variant, Precision::F32)?;
         let path = format!("{}/{variant}{}.onnx", names::GRAPHS, precision.file_suffix());
-        let work = Work { request, benches: &benches, variant, f32: OnnxGraph::read(&file)?, out: writer.path(&path) };
+        let work = Work {
+            request,
+            benches: &benches,
+            observer: observer.as_ref(),
+            variant,
+            f32: OnnxGraph::read(&file)?,
+            out: writer.path(&path),
+        };
         let made = work.make()?;
         manifest.artifacts.push(Artifact {
             precision,
@@ -171,14 +124,11 @@ fn parity(
     measured.collect()
 }
 
-fn variants(bundle: &Bundle, request: &Request) -> Result<Vec<Variant>, CalibError> {
-    let (manifest, precision) = (bundle.manifest(), request.method.precision());
-    if manifest.artifacts.iter().any(|artifact| artifact.precision == precision) {
-        return Err(CalibError::AlreadyThere(precision));
-    }
-    let there = |variant: Variant| manifest.artifact(variant, Precision::F32).is_some();
-    let wanted = match &request.variants {
-        Some(wanted) => wanted.clone(),
+/// The graphs that are asked for, each once; all that encode products where `wanted` is `None`.
+pub(crate) fn variants(bundle: &Bundle, wanted: Option<&[Variant]>) -> Result<Vec<Variant>, CalibError> {
+    let there = |variant: Variant| bundle.manifest().artifact(variant, Precision::F32).is_some();
+    let wanted = match wanted {
+        Some(wanted) => wanted.to_vec(),
         None => Variant::ENCODERS.into_iter().filter(|&variant| there(variant)).collect(),
     };
     if wanted.contains(&Variant::Pair) {
@@ -196,13 +146,14 @@ fn variants(bundle: &Bundle, request: &Request) -> Result<Vec<Variant>, CalibErr
 
 type Absent = Vec<(EngineKind, String)>;
 
-fn engines(request: &Request) -> Result<(Vec<Arc<dyn Engine>>, Absent), CalibError> {
+/// The engines that are there, at least one of them, and those that are not.
+pub(crate) fn engines(wanted: &Engines) -> Result<(Vec<Arc<dyn Engine>>, Absent), CalibError> {
     let (mut engines, mut absent) = (Vec::new(), Vec::new());
     let mut last: Option<EngineError> = None;
-    for &kind in &request.engines {
-        match engine::open(kind, &request.engine_options) {
+    for &kind in &wanted.kinds {
+        match engine::open(kind, &wanted.options) {
             Ok(engine) => engines.push(engine),
-            Err(error) if request.engines_optional => {
+            Err(error) if wanted.optional => {
                 absent.push((kind, std::error::Error::source(&error).map_or(error.to_string(), ToString::to_string)));
                 last = Some(error);
             }
@@ -211,162 +162,7 @@ fn engines(request: &Request) -> Result<(Vec<Arc<dyn Engine>>, Absent), CalibErr
     }
     match last {
         Some(error) if engines.is_empty() => Err(error.into()),
+        None if engines.is_empty() => Err(CalibError::Setting("no engine was given".to_owned())),
         _ => Ok((engines, absent)),
     }
 }
-
-/// One graph in the making.
-struct Work<'a> {
-    request: &'a Request,
-    benches: &'a [Bench<'a>],
-    variant: Variant,
-    f32: OnnxGraph,
-    out: PathBuf,
-}
-
-/// One graph made.
-struct Made {
-    variant: Variant,
-    bytes: u64,
-    quantized: usize,
-    kept: Vec<String>,
-    comparisons: Vec<(EngineKind, Comparison)>,
-    ranges: Ranges,
-    sensitivity: Vec<Sensitivity>,
-}
-
-impl Work<'_> {
-    /// Quantizes every product with a row a token; where that loses too much, takes back the products that cost most, twice as
-    /// many each time, up to half of them.
-    fn make(&self) -> Result<Made, CalibError> {
-        let variant = self.variant;
-        if let Some((node, op)) = self.f32.quantized_node() {
-            return Err(CalibError::AlreadyQuantized { variant, node: node.to_owned(), op: op.to_owned() });
-        }
-        let all = self.f32.products()?;
-        let asked = |product: &Product| self.request.keep.iter().any(|part| product.name.contains(part.as_str()));
-        let candidates: Vec<Product> = all.iter().filter(|p| p.per_token && !asked(p)).cloned().collect();
-        if candidates.is_empty() {
-            let message = format!("the {variant} graph has no products to compute in 8 bits");
-            return Err(CalibError::Setting(message));
-        }
-        let baselines: Vec<Baseline> =
-            self.benches.iter().map(|bench| bench.baseline(variant)).collect::<Result<_, _>>()?;
-        let ranges = match (self.request.method, self.benches.first()) {
-            (Method::Qdq(method, _), Some(bench)) => {
-                observe::ranges(bench, variant, &self.f32, &candidates, method, &self.out)?
-            }
-            _ => Ranges::default(),
-        };
-        let mut sensitivity = Vec::new();
-        let mut back = 0;
-        loop {
-            let kept: BTreeSet<&str> =
-                sensitivity.iter().take(back).map(|s: &Sensitivity| s.product.as_str()).collect();
-            let chosen: Vec<Product> =
-                candidates.iter().filter(|product| !kept.contains(product.name.as_str())).cloned().collect();
-            let bytes = self.quantize(&chosen, &ranges)?.write(&self.out)?;
-            let mut comparisons = Vec::new();
-            for (bench, baseline) in self.benches.iter().zip(&baselines) {
-                comparisons.push((bench.engine.kind(), bench.compare(variant, &self.out, baseline)?));
-            }
-            let lost = comparisons.iter().any(|(_, c)| c.quality.f32 - c.quality.quantized > self.request.max_drop);
-            let next = (2 * back).max(1);
-            let retry = lost && next <= candidates.len() / 2;
-            if (retry || self.request.sensitivity) && sensitivity.is_empty() {
-                let (Some(bench), Some(baseline)) = (self.benches.first(), baselines.first()) else { break };
-                let alone = |product: &Product| self.quantize(std::slice::from_ref(product), &ranges);
-                sensitivity = sensitivity::measure(bench, baseline, &candidates, &self.out, alone)?;
-                // The last probe lies where the graph was.
-                self.quantize(&chosen, &ranges)?.write(&self.out)?;
-            }
-            if !retry {
-                let computed: BTreeSet<&str> = chosen.iter().map(|product| product.name.as_str()).collect();
-                let kept = all.iter().map(|p| p.name.clone()).filter(|name| !computed.contains(name.as_str()));
-                return Ok(Made {
-                    variant,
-                    bytes,
-                    quantized: chosen.len(),
-                    kept: kept.collect(),
-                    comparisons,
-                    ranges,
-                    sensitivity,
-                });
-            }
-            back = next;
-        }
-        Err(CalibError::Setting("no engine to compare with was given".to_owned()))
-    }
-
-    fn quantize(&self, products: &[Product], ranges: &Ranges) -> Result<OnnxGraph, CalibError> {
-        let mut graph = self.f32.clone();
-        let bits = self.request.weight_bits;
-        match self.request.method {
-            Method::PerToken => per_token::quantize(&mut graph, products, bits)?,
-            Method::Weights => weights_only::quantize(&mut graph, products, bits)?,
-            Method::Qdq(_, form) => qdq::quantize(&mut graph, products, &ranges.chosen(), form, bits)?,
-        }
-        Ok(graph)
-    }
-}
-
-impl Made {
-    fn quantization(&self, bits: WeightBits) -> Quantization {
-        let measured = self.comparisons.iter().map(|(engine, c)| (engine.to_string(), c.quality.clone()));
-        Quantization {
-            weight_bits: bits.bits(),
-            products: self.quantized,
-            kept: self.kept.clone(),
-            measured: measured.collect(),
-        }
-    }
-
-    fn report(self, path: &str, f32_bytes: u64, request: &Request) -> ArtifactReport {
-        let refused = self.refusals(request);
-        let engine = |(kind, comparison): (EngineKind, Comparison)| EngineReport {
-            engine: kind.to_string(),
-            decided_otherwise: comparison.decided_otherwise,
-            quality: comparison.quality,
-            points: comparison.points,
-        };
-        ArtifactReport {
-            variant: self.variant,
-            path: path.to_owned(),
-            bytes: self.bytes,
-            f32_bytes,
-            products: self.quantized,
-            kept: self.kept,
-            engines: self.comparisons.into_iter().map(engine).collect(),
-            ranges: self.ranges.into_rows(),
-            sensitivity: self.sensitivity,
-            refused,
-        }
-    }
-
-    /// Why the graph does not keep what its method promises.
-    fn refusals(&self, request: &Request) -> Vec<String> {
-        let mut refusals = Vec::new();
-        for (engine, Comparison { quality, lost_rows, .. }) in &self.comparisons {
-            let graph = format!("the {} graph on {engine}", self.variant);
-            let drop = quality.f32 - quality.quantized;
-            if drop > request.max_drop {
-                let name = if quality.measure == "roc_auc" { "ROC-AUC" } else { "accuracy" };
-                refusals.push(format!(
-                    "{graph} loses {drop:.4} of {name} ({:.4} to {:.4}), more than {}",
-                    quality.f32, quality.quantized, request.max_drop
-                ));
-            }
-            if *lost_rows > 0 {
-                refusals.push(format!("{graph} has no result for {lost_rows} rows that f32 has one for"));
-            }
-            if request.method.promises_speed() && quality.speedup <= 1.0 {
-                let times = quality.speedup;
-                refusals.push(format!("{graph} is not faster than f32 here ({times:.2} times as fast)"));
-            }
-        }
-        refusals
-    }
-}
-
-#[cfg(test)]
-mod tests;

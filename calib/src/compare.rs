@@ -94,13 +94,6 @@ impl Bench<'_> {
         Ok(Baseline { measured, batches, file })
     }
 
-    /// Runs the rows through another graph in the place of a variant's, and lets `watch` look at its outputs.
-    pub(crate) fn observe(&self, variant: Variant, graph: &Path, watch: Arc<Watch>) -> Result<(), CalibError> {
-        let (_, file) = self.bundle.artifact(variant, Precision::F32)?;
-        let files = BTreeMap::from([(file, graph.to_owned())]);
-        self.measure(variant, files, Some(watch), Precision::F32, "ranges").map(drop)
-    }
-
     /// Measures an 8-bit graph of a variant.
     pub(crate) fn compare(
         &self,

@@ -8,8 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use mbsd_runtime::engine;
+use mbsd_spec::Variant;
 use prost::Message;
-use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
 use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, attribute_proto};
 
 use crate::error::CalibError;
@@ -38,6 +39,14 @@ pub struct Weight {
     pub shape: Vec<usize>,
     /// Values.
     pub values: Vec<f32>,
+}
+
+impl Weight {
+    /// The values at one index of the first axis.
+    pub fn row(&self, index: usize) -> &[f32] {
+        let width: usize = self.shape.iter().skip(1).product();
+        &self.values[index * width..(index + 1) * width]
+    }
 }
 
 /// A product of activations and a weight: a `MatMul` whose second operand is a constant `[inputs, outputs]`.
@@ -86,10 +95,35 @@ impl OnnxGraph {
         Ok(bytes.len() as u64)
     }
 
-    /// A node that shows that the graph is quantized already.
-    pub fn quantized_node(&self) -> Option<(&str, &str)> {
-        let node = self.graph().node.iter().find(|node| QUANTIZED.contains(&node.op_type.as_str()))?;
-        Some((&node.name, &node.op_type))
+    /// Checks that the graph computes in floats.
+    ///
+    /// # Errors
+    /// [`CalibError::AlreadyQuantized`] where it does not.
+    pub fn refuse_quantized(&self, variant: Variant) -> Result<(), CalibError> {
+        match self.graph().node.iter().find(|node| QUANTIZED.contains(&node.op_type.as_str())) {
+            Some(node) => {
+                Err(CalibError::AlreadyQuantized { variant, node: node.name.clone(), op: node.op_type.clone() })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Takes weights that lie in another file into the graph, so that it can be written to another folder.
+    ///
+    /// # Errors
+    /// If such a file cannot be read.
+    pub fn embed_weights(&mut self) -> Result<(), CalibError> {
+        for index in 0..self.graph().initializer.len() {
+            if self.graph().initializer[index].external_data.is_empty() {
+                continue;
+            }
+            let bytes = self.external(&self.graph().initializer[index])?;
+            let tensor = &mut self.graph_mut().initializer[index];
+            tensor.raw_data = bytes;
+            tensor.external_data.clear();
+            tensor.data_location = Some(DataLocation::Default as i32);
+        }
+        Ok(())
     }
 
     /// The products of activations and weights, in the order in which they are computed.
@@ -226,6 +260,12 @@ impl OnnxGraph {
         graph.initializer.retain(|tensor| read.contains(tensor.name.as_str()));
         self.initializers = graph.initializer.iter().enumerate().map(|(i, t)| (t.name.clone(), i)).collect();
     }
+}
+
+/// The distinct inputs of products, in order.
+pub(crate) fn inputs(products: &[Product]) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    products.iter().map(|product| product.input.clone()).filter(|input| seen.insert(input.clone())).collect()
 }
 
 /// A node whose one result has the node's name.

@@ -1,21 +1,23 @@
-//! Ranges of activations, observed while the f32 graph answers the rows.
+//! What activations are like, observed while an f32 graph answers rows. Kept are histograms and maxima, never activations.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use mbsd_spec::Variant;
+use mbsd_runtime::engine::Engine;
+use mbsd_runtime::job::{Model, Workers};
+use mbsd_spec::{Bundle, Precision, Tensor, Variant};
 use serde::Serialize;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{TypeProto, ValueInfoProto, type_proto};
 
-use crate::compare::Bench;
 use crate::error::CalibError;
-use crate::graph::{OnnxGraph, Product};
-use crate::per_token;
+use crate::graph::OnnxGraph;
 use crate::ranges::{Histogram, RangeMethod};
-use crate::tap::Watch;
+use crate::rows::RangeRows;
+use crate::tap::{Tap, Watch};
 
 /// A range that was chosen.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -28,75 +30,133 @@ pub struct RangeRow {
     pub range: f32,
 }
 
-/// The ranges of a graph's activations.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Ranges {
-    rows: Vec<RangeRow>,
+/// One engine over one bundle, and rows to run through its graphs.
+pub(crate) struct Observer<'a> {
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) bundle: &'a Bundle,
+    pub(crate) rows: &'a RangeRows,
+    pub(crate) threads: Option<NonZeroUsize>,
 }
 
-impl Ranges {
-    /// The ranges by tensor.
-    pub(crate) fn chosen(&self) -> BTreeMap<String, f32> {
-        self.rows.iter().map(|row| (row.activation.clone(), row.range)).collect()
+impl Observer<'_> {
+    /// The ranges of the named tensors. `graph` is a variant's graph or one that stands in for it; with further outputs it lies at
+    /// `probe` meanwhile.
+    pub(crate) fn ranges(
+        &self,
+        variant: Variant,
+        graph: &OnnxGraph,
+        names: &[String],
+        method: RangeMethod,
+        probe: &Path,
+    ) -> Result<Vec<RangeRow>, CalibError> {
+        let histograms = self
+            .observe(variant, graph, names, probe, |histogram: &mut Histogram, _, values| histogram.observe(values))?;
+        let row = |name: &String| -> Result<RangeRow, CalibError> {
+            let histogram = histograms.get(name).ok_or_else(|| not_computed(name))?;
+            finite(name, histogram.not_finite())?;
+            if histogram.largest() == 0.0 {
+                let reason =
+                    "was 0 in every row, so it has no range; give rows like those to be served, or quantize per token";
+                return Err(wrong(name, reason.to_owned()));
+            }
+            Ok(RangeRow { activation: name.clone(), largest: histogram.largest(), range: histogram.range(method) })
+        };
+        names.iter().map(row).collect()
     }
 
-    pub(crate) fn into_rows(self) -> Vec<RangeRow> {
-        self.rows
+    /// The largest magnitude of each channel, the last axis, of the named tensors.
+    pub(crate) fn channels(
+        &self,
+        variant: Variant,
+        graph: &OnnxGraph,
+        names: &[String],
+        probe: &Path,
+    ) -> Result<BTreeMap<String, Vec<f32>>, CalibError> {
+        let maxima = self.observe(variant, graph, names, probe, Channels::observe)?;
+        let channels = |name: &String| -> Result<(String, Vec<f32>), CalibError> {
+            let channels = maxima.get(name).ok_or_else(|| not_computed(name))?;
+            finite(name, channels.not_finite)?;
+            Ok((name.clone(), channels.largest.clone()))
+        };
+        names.iter().map(channels).collect()
+    }
+
+    /// Runs the rows through a graph and hands the shape and values of the named tensors to `each`, with what it has kept of
+    /// that tensor.
+    fn observe<T: Default + Send + 'static>(
+        &self,
+        variant: Variant,
+        graph: &OnnxGraph,
+        names: &[String],
+        probe: &Path,
+        each: fn(&mut T, &[usize], &[f32]),
+    ) -> Result<BTreeMap<String, T>, CalibError> {
+        let mut observed = graph.clone();
+        let outputs = &mut observed.graph_mut().output;
+        for name in names {
+            if outputs.iter().all(|output| output.name != *name) {
+                outputs.push(float_output(name));
+            }
+        }
+        observed.write(probe)?;
+        drop(observed);
+        let kept: Arc<Mutex<BTreeMap<String, T>>> = Arc::default();
+        let (filled, wanted) = (Arc::clone(&kept), names.to_vec());
+        let watch: Arc<Watch> = Arc::new(move |_, outputs| {
+            for name in &wanted {
+                let Some(Tensor::F32 { data, .. }) = outputs.get(name) else { continue };
+                // What is kept of a tensor is whole whatever happened to another worker.
+                let mut kept = filled.lock().unwrap_or_else(PoisonError::into_inner);
+                each(kept.entry(name.clone()).or_default(), outputs[name].shape(), data);
+            }
+        });
+        let (_, file) = self.bundle.artifact(variant, Precision::F32)?;
+        let tap = Tap::new(Arc::clone(&self.engine), BTreeMap::from([(file, probe.to_owned())]), Some(watch));
+        let model = Model::open(self.bundle, Arc::new(tap), Precision::F32)?;
+        let workers = Workers::new(self.engine.kind(), self.threads);
+        let answered = self.rows.answer(&model, variant, workers, &format!("{variant}: ranges"));
+        fs::remove_file(probe).map_err(CalibError::io(probe))?;
+        answered?;
+        Ok(std::mem::take(&mut *kept.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 }
 
-/// Runs the rows through the f32 graph with the inputs of `products` as further outputs. `out` is where the 8-bit graph will
-/// lie; the graph with outputs lies there meanwhile.
-pub(crate) fn ranges(
-    bench: &Bench<'_>,
-    variant: Variant,
-    graph: &OnnxGraph,
-    products: &[Product],
-    method: RangeMethod,
-    out: &Path,
-) -> Result<Ranges, CalibError> {
-    let names: Vec<String> = per_token::inputs(products).into_iter().map(str::to_owned).collect();
-    let mut observed = graph.clone();
-    let outputs = &mut observed.graph_mut().output;
-    for name in &names {
-        if outputs.iter().all(|output| output.name != *name) {
-            outputs.push(float_output(name));
+/// The largest magnitude of each channel.
+#[derive(Default)]
+struct Channels {
+    largest: Vec<f32>,
+    not_finite: u64,
+}
+
+impl Channels {
+    fn observe(&mut self, shape: &[usize], values: &[f32]) {
+        let width = shape.last().copied().unwrap_or(1).max(1);
+        self.largest.resize(width, 0.0);
+        for row in values.chunks_exact(width) {
+            for (largest, value) in self.largest.iter_mut().zip(row) {
+                if value.is_finite() {
+                    *largest = largest.max(value.abs());
+                } else {
+                    self.not_finite += 1;
+                }
+            }
         }
     }
-    observed.write(out)?;
-    drop(observed);
-    let histograms: Arc<Mutex<BTreeMap<String, Histogram>>> = Arc::default();
-    let filled = Arc::clone(&histograms);
-    let wanted = names.clone();
-    let watch: Arc<Watch> = Arc::new(move |_, outputs| {
-        for name in &wanted {
-            let Some(values) = outputs.get(name).and_then(|tensor| tensor.as_f32()) else { continue };
-            let mut histograms = filled.lock().unwrap_or_else(PoisonError::into_inner);
-            histograms.entry(name.clone()).or_default().observe(values);
-        }
-    });
-    let observed = bench.observe(variant, out, watch);
-    fs::remove_file(out).map_err(CalibError::io(out))?;
-    observed?;
-    let histograms = std::mem::take(&mut *histograms.lock().unwrap_or_else(PoisonError::into_inner));
-    let row = |name: &String| -> Result<RangeRow, CalibError> {
-        let wrong = |reason: String| CalibError::Range { name: name.clone(), reason };
-        let histogram = histograms.get(name).ok_or_else(|| wrong("was not computed for any row".to_owned()))?;
-        if histogram.not_finite() > 0 {
-            let count = histogram.not_finite();
-            return Err(wrong(format!(
-                "held {count} values that are no finite numbers; look at the model or the data"
-            )));
-        }
-        if histogram.largest() == 0.0 {
-            return Err(wrong(
-                "was 0 in every row, so it has no range; give rows like those to be served, or quantize per token"
-                    .to_owned(),
-            ));
-        }
-        Ok(RangeRow { activation: name.clone(), largest: histogram.largest(), range: histogram.range(method) })
-    };
-    Ok(Ranges { rows: names.iter().map(row).collect::<Result<_, _>>()? })
+}
+
+fn finite(name: &str, not_finite: u64) -> Result<(), CalibError> {
+    if not_finite == 0 {
+        return Ok(());
+    }
+    Err(wrong(name, format!("held {not_finite} values that are no finite numbers; look at the model or the data")))
+}
+
+fn not_computed(name: &str) -> CalibError {
+    wrong(name, "was not computed for any row".to_owned())
+}
+
+fn wrong(name: &str, reason: String) -> CalibError {
+    CalibError::Range { name: name.to_owned(), reason }
 }
 
 /// An output of floats, of whatever shape.

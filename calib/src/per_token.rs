@@ -16,7 +16,7 @@
 //! never a product: ONNX Runtime would take a product there for the other factor of that kernel, which must be one number.
 //! The zero point is one constant for the whole graph; tract's loader changes it to signed activations.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use tract_onnx::pb::NodeProto;
 use tract_onnx::pb::tensor_proto::DataType;
@@ -85,12 +85,6 @@ pub fn quantize(graph: &mut OnnxGraph, products: &[Product], bits: WeightBits) -
         });
         Ok(nodes)
     })
-}
-
-/// The distinct inputs of products, in order.
-pub(crate) fn inputs(products: &[Product]) -> Vec<&str> {
-    let mut seen = BTreeSet::new();
-    products.iter().map(|product| product.input.as_str()).filter(|input| seen.insert(*input)).collect()
 }
 
 /// A 1 that follows from the run alone.

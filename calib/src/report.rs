@@ -9,10 +9,11 @@ use mbsd_spec::bundle::{BundleWriter, QualityMeasured};
 use mbsd_spec::{Task, Variant};
 use serde::Serialize;
 
-use crate::calibrate::{Method, Request};
 use crate::error::CalibError;
 use crate::observe::RangeRow;
+use crate::request::Request;
 use crate::sensitivity::Sensitivity;
+use crate::smooth::Alpha;
 
 /// The folder of a bundle that reports lie in.
 const FOLDER: &str = "quantization";
@@ -28,6 +29,9 @@ pub struct Report {
     /// How ranges were chosen; static ranges only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub range_method: Option<String>,
+    /// Share of the spread of activations that was moved to the weights; static ranges only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub smoothing: Option<f32>,
     /// What the model answers.
     pub task: Task,
     /// Bits of a weight.
@@ -82,13 +86,11 @@ pub struct EngineReport {
 
 impl Report {
     pub(crate) fn new(request: &Request, task: Task) -> Self {
-        let range_method = match request.method {
-            Method::Qdq(method, _) => Some(method.to_string()),
-            Method::PerToken | Method::Weights => None,
-        };
+        let ranges = request.method.static_ranges();
         Self {
             precision: request.method.precision().to_string(),
-            range_method,
+            range_method: ranges.map(|ranges| ranges.method.to_string()),
+            smoothing: ranges.and_then(|ranges| ranges.smoothing).map(Alpha::share),
             task,
             weight_bits: request.weight_bits.bits(),
             max_drop: request.max_drop,
@@ -148,7 +150,10 @@ impl Report {
         let mut text = format!("# {} graphs beside f32\n\n", self.precision);
         let _ = write!(text, "{} model, weights of {} bits", self.task, self.weight_bits);
         if let Some(method) = &self.range_method {
-            let _ = write!(text, ", ranges by {method}");
+            let _ = write!(text, ", ranges by {method} of rows that are not among these");
+        }
+        if let Some(alpha) = self.smoothing {
+            let _ = write!(text, ", smoothed with alpha {alpha}");
         }
         let _ = write!(
             text,

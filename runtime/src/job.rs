@@ -11,6 +11,7 @@
 //! A row that cannot be scored takes an error in the place of its result; only what concerns every row is a [`JobError`].
 
 mod align;
+mod answer;
 mod error;
 mod eval;
 mod ledger;
@@ -27,6 +28,7 @@ mod summary;
 mod tasks;
 
 pub use align::{AlignOptions, align, eval_pairs, eval_pairs_each};
+pub use answer::{AnswerOptions, answer_each};
 pub use error::JobError;
 pub use eval::{EvalOptions, Evaluation, MIN_TAG_ROWS, eval, eval_each};
 pub use ledger::Identity;

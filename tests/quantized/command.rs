@@ -43,6 +43,8 @@ fn a_calibrated_bundle_serves_like_any_other() {
         assert!(bundle.manifest().files.contains_key(&format!("quantization/int8.{file}")));
     }
     assert!(succeed(program("mbsd").args(["inspect", "--bundle"]).arg(work.at("b8"))).contains("quality"));
+    let verified = succeed(program("mbsd").args(["verify", "--engines", "tract", "--bundle"]).arg(work.at("b8")));
+    assert!(verified.contains("int8"), "{verified}");
 
     fs::write(work.at("tags.txt"), "colour:red\ncolour:blue\n").unwrap();
     for engine in engines::available() {
@@ -137,6 +139,11 @@ fn methods_lie_side_by_side() {
     let report: Value = serde_json::from_slice(&fs::read(work.at("both/quantization/qdq.json")).unwrap()).unwrap();
     let text = &report["artifacts"][0];
     assert_eq!((report["range_method"].as_str(), text["ranges"].as_array().unwrap().len()), (Some("mse"), 5));
+    for precision in ["w8", "qdq"] {
+        let mut eval = program("mbsd");
+        eval.args(["eval", "--precision", precision, "--variant", "text", "--bundle"]).arg(work.at("both"));
+        assert!(succeed(eval.arg("--input").arg(work.at("rows.jsonl"))).contains("ROC-AUC"), "{precision}");
+    }
     let costs: Vec<f64> =
         text["sensitivity"].as_array().unwrap().iter().map(|one| one["mean_abs_diff"].as_f64().unwrap()).collect();
     assert_eq!(costs.len(), 6);

@@ -3,5 +3,6 @@
 mod arithmetic;
 mod command;
 mod fixture;
+mod ranges;
 mod refused;
 mod scores;

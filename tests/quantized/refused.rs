@@ -7,6 +7,7 @@ use std::process::Command;
 use mbsd_net::Head;
 use mbsd_spec::{Bundle, Precision, Tensor, Variant};
 use mbsd_tests::binaries::{program, run, succeed};
+use mbsd_tests::bundles::vocabulary;
 use serde_json::Value;
 
 use crate::fixture::{Work, fill};
@@ -122,6 +123,55 @@ fn weights_and_activations_without_a_range() {
 }
 
 #[test]
+fn ranges_that_cannot_be_observed() {
+    let work = Work::new(Head::Match);
+    let qdq = |work: &Work, file: &str, rows: &str| {
+        fs::write(work.at(file), rows).unwrap();
+        let mut command = work.calibrate("qdq", "out");
+        command.args(TEXT).arg("--range-data").arg(work.at(file));
+        command
+    };
+    let no_title = "{\"id\": \"a\", \"title\": null, \"image\": \"images/0.png\", \"tag\": \"x\"}\n";
+    let says = ["no rows to calibrate with", "the text graph can be observed on", "missing_modality"];
+    refuses(&work, &mut qdq(&work, "other.jsonl", no_title), &says);
+    refuses(&work, &mut qdq(&work, "other.csv", "id,title,tag\n"), &["no rows to calibrate with", "other.csv"]);
+    refuses(&work, &mut qdq(&work, "other.csv", "id,title\na,red\n"), &["`tag`"]);
+    let few: String = fs::read_to_string(work.at("rows.jsonl")).unwrap().lines().take(2).collect::<Vec<_>>().join("\n");
+    fs::write(work.at("rows.jsonl"), few).unwrap();
+    refuses(&work, work.calibrate("qdq", "out").args(TEXT), &["no rows to calibrate with", "--range-data"]);
+
+    // A token whose vector is no number, in some of the rows: how `wool` starts.
+    let token = vocabulary().iter().position(|token| token == "w").unwrap();
+    let work = Work::with_weights(Head::Match, |weights| {
+        let words = weights.iter_mut().find(|(name, _)| name.contains("word_embeddings")).unwrap().1;
+        let width = words.shape()[1];
+        if let Tensor::F32 { data, .. } = words {
+            data[token * width..(token + 1) * width].fill(f32::NAN);
+        }
+    });
+    let rows = fs::read_to_string(work.at("rows.jsonl")).unwrap();
+    let says = ["activation `", " values that are no finite numbers", "the model or the data"];
+    refuses(&work, &mut qdq(&work, "all.jsonl", &rows), &says);
+    refuses(&work, qdq(&work, "all.jsonl", &rows).args(["--smooth", "0.5"]), &says);
+}
+
+/// Refused for what it loses, whatever the machine's speed.
+#[test]
+fn a_graph_that_loses_too_much() {
+    // Where a column of weights has one huge value, nothing else of it is left in 8 bits.
+    let work = Work::with_weights(Head::Match, |weights| {
+        for (name, tensor) in weights.iter_mut() {
+            if let (true, Tensor::F32 { data, .. }) = (name.contains("encoder"), tensor) {
+                data.iter_mut().step_by(97).for_each(|value| *value *= 2000.0);
+            }
+        }
+    });
+    label_by_f32(&work);
+    let says = ["refused: the text graph on tract loses ", " of ROC-AUC (1.0000 to 0.", "more than 0.001", "--force"];
+    refuses(&work, work.calibrate("per-token", "out").args(TEXT).args(["--max-drop", "0.001"]), &says);
+}
+
+#[test]
 fn a_bundle_that_is_quantized_already() {
     let work = Work::new(Head::Match);
     succeed(work.calibrate("per-token", "b8").args(TEXT).args(["--force", "--max-drop", "1"]));
@@ -139,7 +189,10 @@ fn a_bundle_that_is_quantized_already() {
     artifacts.retain(|artifact| artifact["precision"] == "int8");
     artifacts[0]["precision"] = "f32".into();
     fs::write(&manifest, value.to_string()).unwrap();
-    refuses(&work, &mut again("b8"), &["the text graph is quantized already", "is a QuantizeLinear", "mbsd export"]);
+    let says = ["the text graph is quantized already", "is a QuantizeLinear", "mbsd export"];
+    refuses(&work, &mut again("b8"), &says);
+    let mut table = work.calibrate_bundle(&work.at("b8"), "table", "tables");
+    refuses(&work, table.args(TEXT), &says);
 }
 
 #[test]
@@ -152,6 +205,18 @@ fn settings_that_do_not_fit() {
     let mut absent = work.calibrate("per-token", "out");
     let absent = absent.args(["--engines", "ort-cpu", "--onnxruntime", "no-such-library.so"]);
     refuses(&work, absent, &["engine `ort-cpu` is not available", "no-such-library.so"]);
+    let static_alone = ["--smooth is for static ranges", "--method qdq"];
+    refuses(&work, work.calibrate("per-token", "out").args(["--smooth", "0.5"]), &static_alone);
+    refuses(&work, work.calibrate("weights", "out").args(["--unsigned"]), &["--unsigned is for static ranges"]);
+    refuses(&work, work.calibrate("table", "out").args(["--keep", "pooler"]), &["--keep changes or compares graphs"]);
+    let mut eval = program("mbsd");
+    eval.args(["eval", "--calibration-tables", "tables", "--bundle"]).arg(work.at("bundle"));
+    refuses(&work, eval.arg("--input").arg(work.at("rows.jsonl")), &["is for --engine ort-tensorrt; tract"]);
+    let pairs = Work::new(Head::Alignment);
+    let mut alignment = pairs.calibrate("qdq", "out");
+    refuses(&pairs, alignment.args(["--pairs", "pairs.csv"]), &["cannot be held out", "--range-data"]);
+    assert_eq!(run(work.calibrate("qdq", "out").args(["--smooth", "1.5"])).0, 2);
+    assert_eq!(run(work.calibrate("table", "out").args(["--tensorrt", "ten"])).0, 2);
     assert_eq!(run(work.calibrate("per-token", "out").args(["--max-drop", "2"])).0, 2);
     assert_eq!(run(work.calibrate("per-token", "out").args(["--weight-bits", "6"])).0, 2);
 }

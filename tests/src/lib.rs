@@ -21,6 +21,8 @@ pub mod tolerance {
     pub const INT8: f32 = 2e-2;
     /// 8-bit weights alone. ONNX Runtime may compute such products with 8-bit activations too.
     pub const W8: f32 = 2e-2;
+    /// A smoothed f32 graph against the graph it was: each input and weight is rounded once more.
+    pub const SMOOTHED: f32 = 1e-5;
 }
 
 /// Largest absolute difference of two equally long lists; infinite where the lengths differ or a value is no number.

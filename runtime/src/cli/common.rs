@@ -3,11 +3,11 @@
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
+use mbsd_runtime::arguments::{ProductArgs, engine, precision};
 use mbsd_runtime::engine::{CpuNodes, EngineKind, EngineOptions, SessionOptions, TensorrtOptions};
 use mbsd_runtime::job::ShardFormat;
-use mbsd_spec::{Precision, Variant};
+use mbsd_spec::Precision;
 
 /// The model.
 #[derive(Debug, Args)]
@@ -38,6 +38,9 @@ pub(crate) struct EngineArgs {
     /// Folder in which ort-tensorrt keeps what it builds, for the next start
     #[arg(long, value_name = "DIR")]
     pub(crate) engine_cache: Option<PathBuf>,
+    /// Folder of calibration tables by `mbsd calibrate --method table`, with which ort-tensorrt runs f32 graphs in 8 bits
+    #[arg(long, value_name = "DIR")]
+    pub(crate) calibration_tables: Option<PathBuf>,
 }
 
 impl EngineArgs {
@@ -57,6 +60,7 @@ impl EngineArgs {
                 timing_cache: self.engine_cache.clone(),
                 fp16: self.precision == Precision::F16,
                 int8: self.precision == Precision::Qdq,
+                calibration_tables: self.calibration_tables.clone(),
                 ..TensorrtOptions::default()
             },
             ..SessionOptions::default()
@@ -70,21 +74,8 @@ pub(crate) struct InputArgs {
     /// Products: .parquet, .jsonl, .csv or .tsv with `id`, `title` and `image`
     #[arg(long, value_name = "FILE")]
     pub(crate) input: PathBuf,
-    /// Folder that image paths are relative to [default: the folder of the input file]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) images: Option<PathBuf>,
-    /// Read image files outside that folder too; only for catalogues you trust
-    #[arg(long)]
-    pub(crate) images_anywhere: bool,
-    /// Column of the product id
-    #[arg(long, value_name = "NAME", default_value = "id")]
-    pub(crate) id_column: String,
-    /// Column of the title
-    #[arg(long, value_name = "NAME", default_value = "title")]
-    pub(crate) title_column: String,
-    /// Column of the image: a path, or embedded bytes
-    #[arg(long, value_name = "NAME", default_value = "image")]
-    pub(crate) image_column: String,
+    #[command(flatten)]
+    pub(crate) products: ProductArgs,
 }
 
 /// The result.
@@ -135,19 +126,4 @@ impl From<ShardFormatName> for ShardFormat {
             ShardFormatName::Jsonl => Self::Jsonl,
         }
     }
-}
-
-/// Takes the name of an engine.
-pub(super) fn engine() -> impl TypedValueParser<Value = EngineKind> {
-    PossibleValuesParser::new(EngineKind::ALL.iter().map(|kind| kind.name())).try_map(|name| name.parse())
-}
-
-/// Takes the name of a precision.
-pub(super) fn precision() -> impl TypedValueParser<Value = Precision> {
-    PossibleValuesParser::new(Precision::ALL.iter().map(|precision| precision.name())).try_map(|name| name.parse())
-}
-
-/// Takes the name of a variant.
-pub(super) fn variant() -> impl TypedValueParser<Value = Variant> {
-    PossibleValuesParser::new(Variant::ALL.iter().map(|variant| variant.name())).try_map(|name| name.parse())
 }

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use mbsd_runtime::arguments::{engine, precision, variant};
 use mbsd_runtime::engine::{EngineKind, EngineOptions};
 use mbsd_spec::{Precision, Variant};
 
-use super::common::{BundleArgs, EngineArgs, engine, precision, variant};
+use super::common::{BundleArgs, EngineArgs};
 
 /// Arguments of `mbsd run`.
 #[derive(Debug, Args)]

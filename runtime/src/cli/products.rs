@@ -4,9 +4,10 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
+use mbsd_runtime::arguments::{LabelArgs, variant};
 use mbsd_spec::Variant;
 
-use super::common::{BundleArgs, EngineArgs, InputArgs, OutputArgs, ShardedOutputArgs, variant};
+use super::common::{BundleArgs, EngineArgs, InputArgs, OutputArgs, ShardedOutputArgs};
 
 /// Arguments of `mbsd tag`.
 #[derive(Debug, Args)]
@@ -85,15 +86,8 @@ pub(crate) struct EvalArgs {
     pub(crate) bundle: BundleArgs,
     #[command(flatten)]
     pub(crate) input: InputArgs,
-    /// Column with the truth
-    #[arg(long, value_name = "NAME", default_value = "label")]
-    pub(crate) label_column: String,
-    /// Column with the tag to match, for match bundles
-    #[arg(long, value_name = "NAME", default_value = "tag")]
-    pub(crate) tag_column: String,
-    /// Labelled pairs, for alignment bundles: a table of product ids with columns `source` and `target`
-    #[arg(long, value_name = "FILE")]
-    pub(crate) pairs: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) labels: LabelArgs,
     /// Use this variant for every row [default: by what a product has]
     #[arg(long, value_parser = variant())]
     pub(crate) variant: Option<Variant>,

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use mbsd_data::{DuplicateIds, Keep, ProductOptions, Products};
-use mbsd_runtime::engine::{self, SessionOptions};
+use mbsd_data::{DuplicateIds, Keep, Products};
+use mbsd_runtime::engine::{self, Engine, EngineKind, SessionOptions};
 use mbsd_runtime::job::{
     Catalogue, Destination, Identity, JobError, Model, ShardFormat, ShardedOutput, Summary, Workers,
 };
@@ -27,8 +27,15 @@ const LINE_INTERVAL: Duration = Duration::from_secs(10);
 /// Checks and opens the bundle, and makes the engine ready.
 pub(super) fn open_model(bundle: &BundleArgs, args: &EngineArgs) -> anyhow::Result<Model> {
     let bundle = Bundle::open(&bundle.bundle)?;
-    let engine = engine::open(args.engine, &args.engine_options())?;
-    Ok(Model::open(&bundle, engine, args.precision)?)
+    Ok(Model::open(&bundle, open_engine(args)?, args.precision)?)
+}
+
+/// Makes the engine ready.
+pub(super) fn open_engine(args: &EngineArgs) -> anyhow::Result<Arc<dyn Engine>> {
+    if args.calibration_tables.is_some() && args.engine != EngineKind::OrtTensorrt {
+        bail!("--calibration-tables is for --engine ort-tensorrt; {} does not read them", args.engine);
+    }
+    Ok(engine::open(args.engine, &args.engine_options())?)
 }
 
 /// How the cores are shared out.
@@ -38,17 +45,7 @@ pub(super) fn workers(args: &EngineArgs) -> Workers {
 
 /// Opens the products.
 pub(super) fn open_products(args: &InputArgs, keep: Keep, duplicate_ids: DuplicateIds) -> anyhow::Result<Products> {
-    let options = ProductOptions {
-        id_column: args.id_column.clone(),
-        title_column: args.title_column.clone(),
-        image_column: args.image_column.clone(),
-        images: args.images.clone(),
-        allow_outside: args.images_anywhere,
-        keep,
-        duplicate_ids,
-        ..ProductOptions::default()
-    };
-    Ok(Products::open(&args.input, &options)?)
+    Ok(Products::open(&args.input, &args.products.options(keep, duplicate_ids))?)
 }
 
 /// What a command over products was given.
@@ -125,16 +122,17 @@ fn run_to(
 fn identity(arguments: &Arguments<'_>, output: &ShardedOutputArgs, options: Value) -> anyhow::Result<Identity> {
     let Arguments { bundle, input, engine } = arguments;
     let digest = |path: &Path| sha256_file(path).with_context(|| format!("cannot read {}", path.display()));
-    let version = engine::open(engine.engine, &engine.engine_options())?.version();
+    let version = open_engine(engine)?.version();
     let settings = [
         ("options", options),
         ("engine", json!(format!("{} {version}", engine.engine))),
         ("precision", json!(engine.precision.name())),
-        ("images", json!(input.images)),
-        ("images_anywhere", json!(input.images_anywhere)),
-        ("id_column", json!(input.id_column)),
-        ("title_column", json!(input.title_column)),
-        ("image_column", json!(input.image_column)),
+        ("calibration_tables", json!(engine.calibration_tables)),
+        ("images", json!(input.products.images)),
+        ("images_anywhere", json!(input.products.images_anywhere)),
+        ("id_column", json!(input.products.id_column)),
+        ("title_column", json!(input.products.title_column)),
+        ("image_column", json!(input.products.image_column)),
         ("shard_rows", json!(output.shard_rows)),
         ("shard_format", json!(ShardFormat::from(output.shard_format).extension())),
     ];

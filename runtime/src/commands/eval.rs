@@ -13,8 +13,8 @@ use crate::cli::EvalArgs;
 pub(crate) fn run(args: EvalArgs) -> anyhow::Result<()> {
     let model = catalogue::open_model(&args.bundle, &args.engine)?;
     let keep = match model.task() {
-        Task::Match => vec![args.label_column.clone(), args.tag_column.clone()],
-        Task::Classification => vec![args.label_column.clone()],
+        Task::Match => vec![args.labels.label_column.clone(), args.labels.tag_column.clone()],
+        Task::Classification => vec![args.labels.label_column.clone()],
         Task::Alignment => Vec::new(),
     };
     // Labelled data may have a row for each tag of a product; a pair names one row.
@@ -24,14 +24,14 @@ pub(crate) fn run(args: EvalArgs) -> anyhow::Result<()> {
     let session = args.engine.session_options();
     let report = |done| progress.set(done);
     let options = EvalOptions {
-        label_column: &args.label_column,
-        tag_column: &args.tag_column,
+        label_column: &args.labels.label_column,
+        tag_column: &args.labels.tag_column,
         variant: args.variant,
         session: &session,
         workers: catalogue::workers(&args.engine),
         progress: &report,
     };
-    let evaluation = match &args.pairs {
+    let evaluation = match &args.labels.pairs {
         Some(pairs) => job::eval_pairs(&model, products, pairs, &options)?,
         None => job::eval(&model, products, &options)?,
     };

@@ -3,17 +3,18 @@
 use std::io::{self, Write};
 
 use anyhow::{Context, Result, bail};
-use mbsd_runtime::{engine, tensors};
+use mbsd_runtime::tensors;
 use mbsd_spec::bundle::TensorSpec;
 use mbsd_spec::{Bundle, NamedTensors, Tensor, Variant};
 use serde_json::json;
 
+use super::catalogue;
 use crate::cli::RunArgs;
 
 pub(crate) fn run(args: RunArgs) -> Result<()> {
     let bundle = Bundle::open(&args.bundle.bundle)?;
     let (_, path) = bundle.artifact(args.variant, args.engine.precision)?;
-    let engine = engine::open(args.engine.engine, &args.engine.engine_options())?;
+    let engine = catalogue::open_engine(&args.engine)?;
     let mut session = engine.load(&path, &args.engine.session_options())?;
     let given = tensors::read(&args.inputs)?;
     let prefix = args.prefix.as_deref().unwrap_or("");

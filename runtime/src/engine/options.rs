@@ -4,9 +4,11 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::Source;
 use super::profiles::{ShapeProfiles, TokenBuckets};
+use crate::onnx::Graph;
 
 /// How an engine is found.
 #[derive(Debug, Clone, Default)]
@@ -108,6 +110,9 @@ pub struct TensorrtOptions {
     pub fp16: bool,
     /// Let TensorRT choose 8-bit kernels for a graph with QuantizeLinear/DequantizeLinear pairs.
     pub int8: bool,
+    /// Folder with a calibration table `<graph>.table` for each float graph, by which TensorRT computes it in 8 bits. Never together
+    /// with QuantizeLinear/DequantizeLinear pairs, which say the same.
+    pub calibration_tables: Option<PathBuf>,
     /// Record the launches of a shape once and replay them; see [`CudaOptions::cuda_graph`].
     pub cuda_graph: bool,
     /// Bytes TensorRT may use while it runs; `None` for all the memory there is.
@@ -115,8 +120,33 @@ pub struct TensorrtOptions {
 }
 
 impl TensorrtOptions {
-    /// The provider's option strings for a graph with the given shape profiles.
-    pub fn to_options(&self, profiles: Option<&ShapeProfiles>) -> BTreeMap<String, String> {
+    /// The calibration table of a graph file, where a folder of them is set.
+    ///
+    /// # Errors
+    /// If the table is not there, or the graph has quantization pairs already.
+    pub fn calibration_table(&self, graph: &Path) -> Result<Option<PathBuf>, Source> {
+        let Some(folder) = &self.calibration_tables else { return Ok(None) };
+        let mut name = graph.file_stem().unwrap_or_default().to_owned();
+        name.push(".table");
+        // The provider looks for a relative path in its cache folder.
+        let table = std::path::absolute(folder.join(name))?;
+        if !table.is_file() {
+            let missing = table.display();
+            return Err(format!("{missing} is missing: make tables with `mbsd calibrate --method table`").into());
+        }
+        let quantizes = |op: &str| matches!(op, "QuantizeLinear" | "DequantizeLinear");
+        if let Some(node) = Graph::read(graph)?.nodes.iter().find(|node| quantizes(&node.op)) {
+            let message = format!(
+                "node `{}` is a {}: a graph with quantization pairs has its ranges in it, leave the calibration tables out",
+                node.name, node.op
+            );
+            return Err(message.into());
+        }
+        Ok(Some(table))
+    }
+
+    /// The provider's option strings for a graph with the given shape profiles and calibration table.
+    pub fn to_options(&self, profiles: Option<&ShapeProfiles>, table: Option<&Path>) -> BTreeMap<String, String> {
         let mut options = BTreeMap::new();
         let mut set = |key: &str, value: String| {
             options.insert(key.to_owned(), value);
@@ -126,7 +156,11 @@ impl TensorrtOptions {
         if self.fp16 {
             set("trt_layer_norm_fp32_fallback", flag(true));
         }
-        set("trt_int8_enable", flag(self.int8));
+        set("trt_int8_enable", flag(self.int8 || table.is_some()));
+        if let Some(table) = table {
+            set("trt_int8_calibration_table_name", table.display().to_string());
+            set("trt_int8_use_native_calibration_table", flag(true));
+        }
         set("trt_cuda_graph_enable", flag(self.cuda_graph));
         if let Some(bytes) = self.workspace_limit {
             set("trt_max_workspace_size", bytes.to_string());
@@ -186,7 +220,7 @@ mod tests {
 
     #[test]
     fn tensorrt_options_as_onnxruntime_takes_them() {
-        insta::assert_snapshot!(text(&TensorrtOptions::default().to_options(None)), @r"
+        insta::assert_snapshot!(text(&TensorrtOptions::default().to_options(None, None)), @r"
         device_id=0
         trt_cuda_graph_enable=0
         trt_fp16_enable=0
@@ -198,21 +232,52 @@ mod tests {
             timing_cache: Some("cache/timing".into()),
             buckets: None,
             fp16: true,
-            int8: true,
+            int8: false,
+            calibration_tables: Some("tables".into()),
             cuda_graph: true,
             workspace_limit: Some(1 << 30),
         };
-        insta::assert_snapshot!(text(&all.to_options(None)), @r"
+        insta::assert_snapshot!(text(&all.to_options(None, Some(Path::new("/tables/full.table")))), @r"
         device_id=1
         trt_cuda_graph_enable=1
         trt_engine_cache_enable=1
         trt_engine_cache_path=cache/engines
         trt_fp16_enable=1
+        trt_int8_calibration_table_name=/tables/full.table
         trt_int8_enable=1
+        trt_int8_use_native_calibration_table=1
         trt_layer_norm_fp32_fallback=1
         trt_max_workspace_size=1073741824
         trt_timing_cache_enable=1
         trt_timing_cache_path=cache/timing
         ");
+    }
+
+    #[test]
+    fn a_calibration_table_goes_with_its_graph_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let graph = folder.path().join("full.onnx");
+        let options =
+            TensorrtOptions { calibration_tables: Some(folder.path().join("tables")), ..TensorrtOptions::default() };
+        assert_eq!(TensorrtOptions::default().calibration_table(&graph).unwrap(), None);
+        let error = options.calibration_table(&graph).unwrap_err().to_string();
+        assert!(error.contains("full.table is missing") && error.contains("--method table"), "{error}");
+
+        std::fs::create_dir(folder.path().join("tables")).unwrap();
+        let table = folder.path().join("tables/full.table");
+        std::fs::write(&table, "TRT-101401-EntropyCalibration2\n").unwrap();
+        let write = |op: &str| {
+            use prost::Message;
+            use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
+            let node = NodeProto { name: "a".to_owned(), op_type: op.to_owned(), ..NodeProto::default() };
+            let nodes = GraphProto { node: vec![node], ..GraphProto::default() };
+            let model = ModelProto { graph: Some(nodes), ..ModelProto::default() };
+            std::fs::write(&graph, model.encode_to_vec()).unwrap();
+        };
+        write("MatMul");
+        assert_eq!(options.calibration_table(&graph).unwrap(), Some(table));
+        write("DequantizeLinear");
+        let error = options.calibration_table(&graph).unwrap_err().to_string();
+        assert!(error.starts_with("node `a` is a DequantizeLinear"), "{error}");
     }
 }

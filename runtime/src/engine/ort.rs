@@ -50,7 +50,7 @@ impl OrtEngine {
         guard::catch(|| {
             // Registered once for the error alone: it says what is missing before any graph is read.
             let builder = OrtSession::builder(&engine.environment)?;
-            engine.register(builder, &SessionOptions::default(), None).map(drop)
+            engine.register(builder, &SessionOptions::default(), None, None).map(drop)
         })
         .map_err(|source| EngineError::unavailable(kind, source))?;
         Ok(engine)
@@ -62,9 +62,10 @@ impl OrtEngine {
         mut builder: SessionBuilder,
         options: &SessionOptions,
         profiles: Option<&ShapeProfiles>,
+        table: Option<&Path>,
     ) -> Result<SessionBuilder, Source> {
         if self.kind == EngineKind::OrtTensorrt {
-            let tensorrt = configured(ep::TensorRT::default(), options.tensorrt.to_options(profiles));
+            let tensorrt = configured(ep::TensorRT::default(), options.tensorrt.to_options(profiles, table));
             let (file, needs) = ("libonnxruntime_providers_tensorrt.so", "TensorRT 10, CUDA 13 and cuDNN 9");
             builder = self.provide(builder, tensorrt, "TensorRT", file, needs)?;
         }
@@ -113,7 +114,11 @@ impl OrtEngine {
             }
             _ => None,
         };
-        let mut builder = self.register(builder, options, profiles.as_ref())?;
+        let table = match self.kind {
+            EngineKind::OrtTensorrt => options.tensorrt.calibration_table(graph)?,
+            _ => None,
+        };
+        let mut builder = self.register(builder, options, profiles.as_ref(), table.as_deref())?;
         if let Some(threads) = options.threads {
             builder = plain(builder.with_intra_threads(threads.get()))?;
         }

@@ -101,21 +101,23 @@ pub fn eval_each(
         let message = "an alignment bundle is measured on pairs: give a table of them, with a label column, as --pairs";
         return Err(JobError::Setting(message.to_owned()));
     }
-    let position = |name: &str| {
-        columns.iter().position(|column| column.name == name).ok_or_else(|| {
-            let present = columns.iter().map(|column| format!("`{}`", column.name)).collect::<Vec<_>>().join(", ");
-            JobError::Setting(format!("the input has no column `{name}` beside the products; it has: {present}"))
-        })
-    };
     if let Some(variant) = options.variant {
         model.require_variant(variant)?;
     }
-    let label = position(options.label_column)?;
+    let label = position(columns, options.label_column)?;
     if model.task == Task::Match {
-        eval_match(model, products, options, [label, position(options.tag_column)?], each)
+        eval_match(model, products, options, [label, position(columns, options.tag_column)?], each)
     } else {
         eval_classes(model, products, options, label, each)
     }
+}
+
+/// Which of the further columns has a name.
+pub(super) fn position(columns: &[Column], name: &str) -> Result<usize, JobError> {
+    columns.iter().position(|column| column.name == name).ok_or_else(|| {
+        let present = columns.iter().map(|column| format!("`{}`", column.name)).collect::<Vec<_>>().join(", ");
+        JobError::Setting(format!("the input has no column `{name}` beside the products; it has: {present}"))
+    })
 }
 
 fn eval_match(

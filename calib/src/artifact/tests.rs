@@ -1,7 +1,10 @@
 use mbsd_data::ProductOptions;
+use mbsd_runtime::engine::EngineOptions;
 use mbsd_spec::bundle::QualityMeasured;
 
 use super::*;
+use crate::request::Engines;
+use crate::rows::{LabelledData, Products};
 
 fn refusals(method: Method, quantized: f64, speedup: f64, lost_rows: usize) -> Vec<String> {
     let quality = QualityMeasured {
@@ -21,24 +24,20 @@ fn refusals(method: Method, quantized: f64, speedup: f64, lost_rows: usize) -> V
         quantized: 1,
         kept: Vec::new(),
         comparisons: vec![(EngineKind::Tract, comparison)],
-        ranges: Ranges::default(),
+        ranges: Vec::new(),
         sensitivity: Vec::new(),
     };
     made.refusals(&Request {
         bundle: PathBuf::new(),
         method,
         data: LabelledData {
-            products: PathBuf::new(),
-            options: ProductOptions::default(),
+            products: Products { file: PathBuf::new(), options: ProductOptions::default(), tag_column: String::new() },
             label_column: String::new(),
-            tag_column: String::new(),
             pairs: None,
             samples: None,
         },
         variants: None,
-        engines: Vec::new(),
-        engines_optional: true,
-        engine_options: EngineOptions::default(),
+        engines: Engines { kinds: Vec::new(), optional: true, options: EngineOptions::default() },
         threads: None,
         weight_bits: WeightBits::Eight,
         keep: Vec::new(),
