@@ -1,5 +1,6 @@
 //! Pairs of products for alignment: products of one group are the same, others of their category are not.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -174,12 +175,15 @@ fn read(settings: &DuplicateSettings, summary: &mut DuplicateSummary) -> Result<
         };
         let value = |place: usize| texts(&row.values[place]).into_iter().next().unwrap_or_default();
         let id = value(0);
-        if id.is_empty() {
-            count.bad(format_args!("products row {}: missing_id: it is null or empty", row.row));
-        } else if products.contains_key(&id) {
-            count.bad(format_args!("products row {}: duplicate_id: an earlier row has the id `{id}`", row.row));
-        } else {
-            products.insert(id, (value(1), value(2)));
+        match products.entry(id) {
+            Entry::Vacant(free) if !free.key().is_empty() => {
+                free.insert((value(1), value(2)));
+            }
+            Entry::Vacant(_) => count.bad(format_args!("products row {}: missing_id: it is null or empty", row.row)),
+            Entry::Occupied(used) => {
+                let id = used.key();
+                count.bad(format_args!("products row {}: duplicate_id: an earlier row has the id `{id}`", row.row));
+            }
         }
     }
     count.check(&settings.products, settings.max_bad_rows)?;
