@@ -67,15 +67,19 @@ impl Chart {
         let (Some(&first), Some(&last)) = (steps.first(), steps.last()) else {
             return "<p>Nothing was measured.</p>".to_owned();
         };
+        let horizontal = Scale::new(first, last);
         let place = |x: f64| match self.across {
-            Across::Linear if last > first => (x - first) / (last - first),
+            Across::Linear => horizontal.place(x),
             Across::Steps if steps.len() > 1 => {
                 steps.iter().position(|&step| step == x).unwrap_or(0) as f64 / (steps.len() - 1) as f64
             }
             _ => 0.5,
         };
         let x = |at: f64| LEFT + (0.02 + 0.96 * place(at)) * (WIDTH - LEFT - RIGHT);
-        let values = all().flat_map(|point| [point.y].into_iter().chain(point.interval.into_iter().flatten()));
+        // An amount is not negative, however unsure it is.
+        let bound = |value: f64| if self.from_zero { value.max(0.0) } else { value };
+        let values =
+            all().flat_map(|point| [point.y].into_iter().chain(point.interval.into_iter().flatten().map(bound)));
         let (low, high) = values.fold((f64::MAX, f64::MIN), |(low, high), v| (low.min(v), high.max(v)));
         let scale = Scale::new(if self.from_zero { low.min(0.0) } else { low }, high);
         let y = |value: f64| HEIGHT - BOTTOM - scale.place(value) * (HEIGHT - BOTTOM - TOP);
@@ -97,7 +101,7 @@ impl Chart {
         }
         let ticks = match self.across {
             Across::Steps => steps.clone(),
-            Across::Linear => (0..=4).map(|tick| first + f64::from(tick) / 4.0 * (last - first)).collect(),
+            Across::Linear => horizontal.ticks().collect(),
         };
         for tick in ticks {
             let _ = write!(
@@ -121,7 +125,7 @@ impl Chart {
             let _ = write!(svg, "<g class=\"{class}\"><polyline points=\"{}\"/>", line.trim_end());
             for point in &series.points {
                 if let Some([low, high]) = point.interval {
-                    let _ = write!(svg, "<path d=\"M{0:.1},{1:.1}V{2:.1}\"/>", x(point.x), y(low), y(high));
+                    let _ = write!(svg, "<path d=\"M{0:.1},{1:.1}V{2:.1}\"/>", x(point.x), y(bound(low)), y(high));
                 }
             }
             // A dot on each point of a short line, on the last one of a long one.

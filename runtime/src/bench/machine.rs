@@ -22,8 +22,7 @@ pub(super) fn describe(threads: &[usize]) -> Machine {
         let line = text.lines().find(|line| line.starts_with("model name"))?;
         Some(line.split_once(':')?.1.trim().to_owned())
     });
-    let peak_gflops: BTreeMap<usize, f64> =
-        threads.iter().map(|&threads| (threads, peak::gflops(threads, PEAK_TIME))).collect();
+    let peak_gflops: BTreeMap<usize, f64> = threads.iter().map(|&threads| (threads, self::peak(threads))).collect();
     Machine {
         cpu,
         cores: cores(),
@@ -31,6 +30,11 @@ pub(super) fn describe(threads: &[usize]) -> Machine {
         system: format!("{} {}", env::consts::OS, env::consts::ARCH),
         peak_gflops,
     }
+}
+
+/// Single-precision GFLOP/s of `threads` threads.
+pub(super) fn peak(threads: usize) -> f64 {
+    peak::gflops(threads, PEAK_TIME)
 }
 
 /// The revision of the checkout that this program lies in, if it lies in one.
