@@ -1,5 +1,6 @@
 //! The command line of `mbsd`: every command, flag and help text, and nothing that acts.
 
+mod bench;
 pub(crate) mod common;
 mod look;
 mod products;
@@ -8,6 +9,7 @@ use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 
+pub(crate) use bench::{BenchArgs, BenchWhat, ChooseArgs};
 pub(crate) use common::{BundleArgs, EngineArgs, InputArgs, OutputArgs, ShardedOutputArgs};
 pub(crate) use look::{InspectArgs, RunArgs, VerifyArgs};
 pub(crate) use products::{AlignArgs, ClassifyArgs, EmbedArgs, EvalArgs, TagArgs};
@@ -44,6 +46,13 @@ pub(crate) enum Command {
     Inspect(InspectArgs),
     /// Check a bundle's digests, and measure again how far its graphs are from the trained model
     Verify(VerifyArgs),
+    /// Compare how fast a bundle's graphs run here: engines, precisions, batches, lengths, threads
+    Bench(Box<BenchArgs>),
+    /// Choose the fastest engine, precision, batch and threads within a limit of latency and a floor of accuracy
+    Choose(Box<ChooseArgs>),
+    /// Measure one cell of `bench`, as told on standard input
+    #[command(hide = true)]
+    BenchWorker,
     /// Train a model (hands over to `mbsd-train`)
     #[command(disable_help_flag = true)]
     Train(HandOverArgs),
@@ -78,7 +87,7 @@ mod tests {
     fn help() {
         let mut cli = Cli::command().term_width(100);
         let mut text = cli.render_long_help().to_string();
-        for name in ["tag", "classify", "align", "embed", "eval", "run", "inspect", "verify"] {
+        for name in ["tag", "classify", "align", "embed", "eval", "run", "inspect", "verify", "bench", "choose"] {
             let command = cli.find_subcommand_mut(name).unwrap();
             let usage = format!("mbsd {name}");
             let mut command = command.clone().bin_name(usage).term_width(100);

@@ -1,7 +1,9 @@
 //! What each command does: from parsed arguments to files and text.
 
 pub(crate) mod align;
+pub(crate) mod bench;
 mod catalogue;
+pub(crate) mod choose;
 pub(crate) mod classify;
 pub(crate) mod embed;
 pub(crate) mod eval;
@@ -26,6 +28,9 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Run(args) => run::run(args)?,
         Command::Inspect(args) => inspect::run(args)?,
         Command::Verify(args) => return verify::run(args),
+        Command::Bench(args) => return bench::run(*args),
+        Command::Choose(args) => return choose::run(*args),
+        Command::BenchWorker => bench::worker()?,
         Command::Train(args) => return hand_over::run("train", "mbsd-train", args),
         Command::Export(args) => return hand_over::run("export", "mbsd-export", args),
         Command::Calibrate(args) => return hand_over::run("calibrate", "mbsd-calib", args),

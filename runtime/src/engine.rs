@@ -15,6 +15,7 @@ mod placement;
 mod profiles;
 mod tract;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
@@ -119,6 +120,12 @@ pub trait Session: Send {
 
     /// The outputs, in graph order.
     fn outputs(&self) -> &[TensorSpec];
+
+    /// How many operations of the loaded graph run where: by ONNX Runtime's execution providers, or `tract`. Empty where it was
+    /// not recorded ([`SessionOptions::record_placement`]).
+    fn placement(&self) -> BTreeMap<String, usize> {
+        BTreeMap::new()
+    }
 
     /// Another session over the same graph, for another worker.
     ///

@@ -4,22 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use mbsd_spec::chart::{self, Across, Chart, Point, Series};
 use serde_json::Value;
 
 use crate::TrainError;
 
-const WIDTH: f64 = 560.0;
-const HEIGHT: f64 = 240.0;
-/// Room for the numbers left of and below a plot, and for the legend above it.
-const LEFT: f64 = 58.0;
-const BOTTOM: f64 = 24.0;
-const TOP: f64 = 26.0;
 /// Points of a drawn line; a longer series is averaged down to them.
 const POINTS: usize = 300;
-const COLOURS: [&str; 6] = ["#2f6f9f", "#c4572e", "#4d8f4d", "#8a5fa8", "#a8862b", "#5a6672"];
-
-/// A line: its name and its points, `(step, value)`.
-type Series = (String, Vec<(f64, f64)>);
 
 /// Draws the log in `output` anew. Nothing is drawn where there is no log.
 ///
@@ -35,22 +26,14 @@ fn page(log: &str, title: &str) -> String {
     let lines: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let mut body = String::new();
     for (heading, series) in charts(&lines) {
-        let _ = write!(body, "<section><h2>{heading}</h2>{}</section>", chart(&series));
+        let chart = Chart { x: "step".to_owned(), y: String::new(), across: Across::Linear, from_zero: false, series };
+        let _ = write!(body, "<section><h2>{heading}</h2>{}</section>", chart.html());
     }
     if body.is_empty() {
         body.push_str("<p>No step has been logged yet.</p>");
     }
     let steps = lines.iter().filter_map(|line| line["step"].as_u64()).max().unwrap_or(0);
-    format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" \
-         content=\"width=device-width, initial-scale=1\"><title>{title}: training</title><style>\
-         body{{font:15px/1.5 system-ui,sans-serif;margin:0 auto;padding:1.2rem;max-width:76rem;color:#222;background:#fff}}\
-         h1{{font-size:1.3rem;margin:0 0 .2rem}}h2{{font-size:1rem;margin:.4rem 0}}p{{margin:.2rem 0 1rem;color:#555}}\
-         main{{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,30rem),1fr));gap:1rem}}\
-         section{{border:1px solid #ddd;border-radius:6px;padding:.4rem .8rem;min-width:0}}svg{{width:100%;height:auto}}\
-         text{{font:11px system-ui,sans-serif;fill:#444}}.rule{{stroke:#e4e4e4}}</style>\
-         <h1>{title}</h1><p>{steps} steps</p><main>{body}</main></html>\n"
-    )
+    chart::page(title, &format!("<p>{steps} steps</p>"), &format!("<div class=\"grid\">{body}</div>"))
 }
 
 /// What is worth a plot, with its lines.
@@ -80,7 +63,7 @@ fn charts(lines: &[Value]) -> Vec<(&'static str, Vec<Series>)> {
         ("Samples per second", vec![of_steps("samples_per_second")]),
     ];
     let drawn = charts.into_iter().map(|(heading, mut series)| {
-        series.retain(|(_, points)| !points.is_empty());
+        series.retain(|line| !line.points.is_empty());
         (heading, series)
     });
     drawn.filter(|(_, series)| !series.is_empty()).collect()
@@ -92,66 +75,10 @@ fn series(lines: &[Value], name: &str, value: impl Fn(&Value) -> Option<f64>) ->
     let chunk = points.len().div_ceil(POINTS).max(1);
     let mean = |points: &[(f64, f64)]| {
         let count = points.len() as f64;
-        (points.iter().map(|p| p.0).sum::<f64>() / count, points.iter().map(|p| p.1).sum::<f64>() / count)
+        let of = |part: fn(&(f64, f64)) -> f64| points.iter().map(part).sum::<f64>() / count;
+        Point { x: of(|p| p.0), y: of(|p| p.1), interval: None }
     };
-    (name.to_owned(), points.chunks(chunk).map(mean).collect())
-}
-
-fn chart(series: &[Series]) -> String {
-    let all = || series.iter().flat_map(|(_, points)| points);
-    let range = |value: fn(&(f64, f64)) -> f64| {
-        let (low, high) = all().map(value).fold((f64::MAX, f64::MIN), |(low, high), v| (low.min(v), high.max(v)));
-        if high > low { (low, high) } else { (low - 0.5 * low.abs().max(1e-9), high + 0.5 * high.abs().max(1e-9)) }
-    };
-    let ((first, last), (low, high)) = (range(|p| p.0), range(|p| p.1));
-    let x = |step: f64| LEFT + (step - first) / (last - first) * (WIDTH - LEFT - 10.0);
-    let y = |value: f64| HEIGHT - BOTTOM - (value - low) / (high - low) * (HEIGHT - BOTTOM - TOP - 6.0);
-    let mut svg = format!("<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\">");
-    for tick in 0..=4 {
-        let share = f64::from(tick) / 4.0;
-        let (value, step) = (low + share * (high - low), first + share * (last - first));
-        let _ = write!(
-            svg,
-            "<line class=\"rule\" x1=\"{LEFT}\" x2=\"{0}\" y1=\"{1:.1}\" y2=\"{1:.1}\"/>\
-             <text x=\"{2}\" y=\"{3:.1}\" text-anchor=\"end\">{4}</text>\
-             <text x=\"{5:.1}\" y=\"{6}\" text-anchor=\"middle\">{step:.0}</text>",
-            WIDTH - 10.0,
-            y(value),
-            LEFT - 6.0,
-            y(value) + 4.0,
-            number(value),
-            x(step).min(WIDTH - 22.0),
-            HEIGHT - 6.0
-        );
-    }
-    for (index, (name, points)) in series.iter().enumerate() {
-        let colour = COLOURS[index % COLOURS.len()];
-        let left = LEFT + 82.0 * index as f64;
-        let line: String = points.iter().map(|&(step, value)| format!("{:.1},{:.1} ", x(step), y(value))).collect();
-        let _ = write!(
-            svg,
-            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.6\"/>\
-             <circle cx=\"{2:.1}\" cy=\"{3:.1}\" r=\"2.4\" fill=\"{colour}\"/>\
-             <rect x=\"{left}\" y=\"6\" width=\"10\" height=\"10\" fill=\"{colour}\"/>\
-             <text x=\"{4}\" y=\"15\">{1}</text>",
-            line.trim_end(),
-            name.replace('_', " ").replace('&', "&amp;").replace('<', "&lt;"),
-            points.last().map_or(0.0, |p| x(p.0)),
-            points.last().map_or(0.0, |p| y(p.1)),
-            left + 14.0
-        );
-    }
-    svg + "</svg>"
-}
-
-/// A value at an axis, in as few characters as tell it from its neighbours.
-fn number(value: f64) -> String {
-    match value.abs() {
-        0.0 => "0".to_owned(),
-        size if size >= 100.0 => format!("{value:.0}"),
-        size if size >= 0.01 => format!("{value:.3}"),
-        _ => format!("{value:.1e}"),
-    }
+    Series { name: name.replace('_', " "), points: points.chunks(chunk).map(mean).collect() }
 }
 
 #[cfg(test)]
@@ -178,7 +105,7 @@ mod tests {
     #[test]
     fn a_long_series_is_averaged() {
         let lines: Vec<Value> = (0..3000).map(|i| serde_json::json!({"step": i, "loss": f64::from(i % 2)})).collect();
-        let (_, points) = series(&lines, "loss", |line| line["loss"].as_f64());
-        assert!(points.len() <= POINTS && points.iter().all(|p| (p.1 - 0.5).abs() < 0.01));
+        let Series { points, .. } = series(&lines, "loss", |line| line["loss"].as_f64());
+        assert!(points.len() <= POINTS && points.iter().all(|p| (p.y - 0.5).abs() < 0.01));
     }
 }

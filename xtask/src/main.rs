@@ -1,5 +1,7 @@
-//! The project's own commands: `cargo xtask demo`, `test`, `onnxruntime` and `python`.
+//! The project's own commands: `cargo xtask demo`, `test`, `onnxruntime`, `python`, `figure8` and
+//! `bench-peers`.
 
+mod bench;
 mod catalogue;
 mod check;
 mod demo;
@@ -33,6 +35,10 @@ enum Command {
     Onnxruntime,
     /// Make a virtual environment in target/python with what tests/python needs (`test` does so too)
     Python,
+    /// The paper's Figure 8 on this machine: image encoding and transformer by batch, into target/figure8
+    Figure8(bench::Figure8Args),
+    /// Measure a bundle's graphs through other libraries' Python APIs too, in turns with ours, into target/bench-peers
+    BenchPeers(bench::PeersArgs),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +55,8 @@ fn run(command: Command) -> Result<()> {
     let workspace = Workspace::find()?;
     match command {
         Command::Demo(args) => demo::run(&workspace, &args),
+        Command::Figure8(args) => bench::figure8(&workspace, &args),
+        Command::BenchPeers(args) => bench::peers(&workspace, &args),
         Command::Test => check::run(&workspace),
         Command::Onnxruntime => {
             println!("ONNX Runtime {}", onnxruntime::ensure(&workspace)?.describe(&workspace));

@@ -19,15 +19,24 @@ const MARKER: &str = "requirements.txt";
 /// # Errors
 /// If there is no Python with venv, or pip does not get the packages.
 pub(crate) fn ensure(workspace: &Workspace) -> Result<PathBuf> {
-    let wanted = workspace.root.join("tests/python/requirements.txt");
+    environment(workspace, "python", "tests/python/requirements.txt")
+}
+
+/// The interpreter of the environment `target/<name>`, with every package of a requirements file of the checkout; made if it is
+/// not there or has others.
+///
+/// # Errors
+/// As [`ensure`].
+pub(crate) fn environment(workspace: &Workspace, name: &str, requirements: &str) -> Result<PathBuf> {
+    let wanted = workspace.root.join(requirements);
     let requirements = fs::read(&wanted).with_context(|| format!("cannot read {}", workspace.shown(&wanted)))?;
-    let folder = workspace.target.join("python");
+    let folder = workspace.target.join(name);
     let interpreter = folder.join("bin/python");
     if fs::read(folder.join(MARKER)).is_ok_and(|installed| installed == requirements) && interpreter.exists() {
         return Ok(interpreter);
     }
     if cfg!(windows) {
-        bail!("the Python checks run on Linux and macOS only");
+        bail!("Python environments are made on Linux and macOS only");
     }
     let _ = fs::remove_dir_all(&folder);
     output(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;

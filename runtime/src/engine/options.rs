@@ -25,6 +25,8 @@ pub struct SessionOptions {
     pub threads: Option<NonZeroUsize>,
     /// Whether a GPU engine may leave single operations to the CPU.
     pub cpu_nodes: CpuNodes,
+    /// Record where operations run, for [`super::Session::placement`].
+    pub record_placement: bool,
     /// For the `ort-` engines: bind inputs and outputs to the session, which copies them to the device ahead of the run,
     /// instead of passing them at the run.
     pub io_binding: bool,

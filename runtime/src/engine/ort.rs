@@ -127,7 +127,7 @@ impl OrtEngine {
             builder = plain(builder.with_config_entry("session.x64quantprecision", "1"))?;
         }
         let strict = on_gpu && options.cpu_nodes == CpuNodes::Refused;
-        if strict {
+        if strict || options.record_placement {
             builder = plain(builder.with_config_entry(placement::RECORD, "1"))?;
         }
         let session = builder.commit_from_file(graph)?;
@@ -185,11 +185,18 @@ impl Engine for OrtEngine {
     fn load(&self, graph: &Path, options: &SessionOptions) -> Result<Box<dyn Session>, EngineError> {
         let session = guard::catch(|| {
             let session = self.session(graph, options)?;
+            let mut placement = BTreeMap::new();
+            if options.record_placement {
+                for node in placement::of(&session)? {
+                    *placement.entry(node.provider).or_default() += 1;
+                }
+            }
             let specs = |outlets: &[Outlet]| outlets.iter().map(spec).collect::<Result<Vec<_>, Source>>();
             Ok(OrtWorker {
                 inputs: specs(session.inputs())?,
                 outputs: specs(session.outputs())?,
                 session,
+                placement,
                 engine: self.clone(),
                 path: graph.to_owned(),
                 options: options.clone(),
@@ -239,6 +246,7 @@ fn dtype(kind: TensorElementType) -> &'static str {
 
 struct OrtWorker {
     session: OrtSession,
+    placement: BTreeMap<String, usize>,
     inputs: Vec<TensorSpec>,
     outputs: Vec<TensorSpec>,
     engine: OrtEngine,
@@ -280,6 +288,10 @@ impl Session for OrtWorker {
 
     fn outputs(&self) -> &[TensorSpec] {
         &self.outputs
+    }
+
+    fn placement(&self) -> BTreeMap<String, usize> {
+        self.placement.clone()
     }
 
     fn fork(&self) -> Result<Box<dyn Session>, EngineError> {

@@ -3,6 +3,7 @@
 mod fused;
 mod signed;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -180,6 +181,10 @@ impl Session for TractSession {
 
     fn outputs(&self) -> &[TensorSpec] {
         &self.graph.outputs
+    }
+
+    fn placement(&self) -> BTreeMap<String, usize> {
+        BTreeMap::from([(EngineKind::Tract.name().to_owned(), self.graph.plan.model().nodes().len())])
     }
 
     fn fork(&self) -> Result<Box<dyn Session>, EngineError> {

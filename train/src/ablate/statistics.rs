@@ -1,11 +1,7 @@
 //! Means over seeds, and differences between rows of the same seeds.
 
+use mbsd_spec::statistics::Mean;
 use serde::Serialize;
-
-/// The standard normal distribution's 97.5% point.
-const Z: f64 = 1.959_963_984_540_054;
-/// Student's t: 97.5% points for 1 to 10 degrees of freedom.
-const T: [f64; 10] = [12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281];
 
 /// A mean over seeds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -23,18 +19,8 @@ pub struct Spread {
 impl Spread {
     /// Of values, one a seed; `None` of none.
     pub fn of(values: &[f64]) -> Option<Self> {
-        if values.is_empty() {
-            return None;
-        }
-        let count = values.len() as f64;
-        let mean = values.iter().sum::<f64>() / count;
-        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-        let deviation = (values.len() > 1).then(|| (squares / (count - 1.0)).sqrt());
-        let interval = deviation.map(|deviation| {
-            let half = t_quantile(values.len() - 1) * deviation / count.sqrt();
-            [mean - half, mean + half]
-        });
-        Some(Self { seeds: values.len(), mean, deviation, interval })
+        let mean = Mean::of(values)?;
+        Some(Self { seeds: values.len(), mean: mean.mean, deviation: mean.deviation, interval: mean.interval() })
     }
 
     /// Of the differences between values of the same seeds, `None` being a seed that is not measured yet.
@@ -44,33 +30,9 @@ impl Spread {
     }
 }
 
-/// The 97.5% point of Student's t distribution: tabled, then by the Cornish-Fisher expansion, which is right to three
-/// decimals there.
-fn t_quantile(freedom: usize) -> f64 {
-    if let Some(&tabled) = T.get(freedom.wrapping_sub(1)) {
-        return tabled;
-    }
-    let v = freedom as f64;
-    let odd = |power: i32| Z.powi(power);
-    Z + (odd(3) + Z) / (4.0 * v)
-        + (5.0 * odd(5) + 16.0 * odd(3) + 3.0 * Z) / (96.0 * v.powi(2))
-        + (3.0 * odd(7) + 19.0 * odd(5) + 17.0 * odd(3) - 15.0 * Z) / (384.0 * v.powi(3))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn intervals_are_those_of_the_tables() {
-        for (freedom, expected) in [(1, 12.706), (4, 2.776), (10, 2.228), (11, 2.201), (15, 2.131), (30, 2.042)] {
-            assert!((t_quantile(freedom) - expected).abs() < 6e-4, "{freedom}: {}", t_quantile(freedom));
-        }
-        let spread = Spread::of(&[1.0, 2.0, 4.0]).unwrap();
-        assert!((spread.mean - 7.0 / 3.0).abs() < 1e-12 && (spread.deviation.unwrap() - 1.527_525).abs() < 1e-6);
-        let [low, high] = spread.interval.unwrap();
-        assert!((high - low - 2.0 * 4.3027 * 1.527_525 / 3f64.sqrt()).abs() < 1e-4);
-    }
 
     #[test]
     fn one_seed_has_no_deviation_and_differences_are_of_the_same_seeds() {
