@@ -8,18 +8,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use mbsd_data::{DuplicateIds, Keep, ProductOptions, Products};
+use mbsd_data::{DuplicateIds, Keep, ProductOptions, Products, input_files};
 use mbsd_runtime::engine::{self, SessionOptions};
 use mbsd_runtime::job::{
-    Catalogue, Destination, Identity, JobError, Model, ShardFormat, ShardedOutput, Summary, Workers,
+    Catalogue, Destination, Done, Identity, JobError, Model, ShardFormat, ShardedOutput, Summary, Workers,
 };
 use mbsd_spec::Bundle;
-use mbsd_spec::bundle::{names, sha256_file};
+use mbsd_spec::bundle::{names, sha256, sha256_file};
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
-use crate::cli::{BundleArgs, EngineArgs, InputArgs, OutputArgs, ShardedOutputArgs};
+use crate::cli::{BundleArgs, ColumnArgs, EngineArgs, InputArgs, OutputArgs, ShardedOutputArgs};
 
 /// Time between two lines of progress, where the error stream is not a terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
@@ -33,12 +33,17 @@ pub(super) fn open_model(bundle: &BundleArgs, args: &EngineArgs) -> anyhow::Resu
 
 /// How the cores are shared out.
 pub(super) fn workers(args: &EngineArgs) -> Workers {
-    Workers::new(args.engine, args.threads)
+    Workers::with_sessions(args.engine, args.threads, args.sessions)
 }
 
 /// Opens the products.
 pub(super) fn open_products(args: &InputArgs, keep: Keep, duplicate_ids: DuplicateIds) -> anyhow::Result<Products> {
-    let options = ProductOptions {
+    Ok(Products::open(&args.input, &product_options(&args.columns, keep, duplicate_ids))?)
+}
+
+/// How products are read.
+pub(super) fn product_options(args: &ColumnArgs, keep: Keep, duplicate_ids: DuplicateIds) -> ProductOptions {
+    ProductOptions {
         id_column: args.id_column.clone(),
         title_column: args.title_column.clone(),
         image_column: args.image_column.clone(),
@@ -47,8 +52,7 @@ pub(super) fn open_products(args: &InputArgs, keep: Keep, duplicate_ids: Duplica
         keep,
         duplicate_ids,
         ..ProductOptions::default()
-    };
-    Ok(Products::open(&args.input, &options)?)
+    }
 }
 
 /// What a command over products was given.
@@ -67,22 +71,30 @@ pub(super) fn run_sharded(
     job: impl FnOnce(Catalogue<'_>) -> Result<Summary, JobError>,
 ) -> anyhow::Result<()> {
     if output.output.extension().is_some() {
-        if output.resume {
+        if output.shards.resume {
             bail!("--resume goes on with a folder of shards; {} would be one file", output.output.display());
         }
         let destination = Destination::File(&output.output);
-        return run_to(arguments, destination, output.max_errors, Keep::All, &output.output, output.json, job);
+        return run_to(
+            arguments,
+            destination,
+            output.shards.max_errors,
+            Keep::All,
+            &output.output,
+            output.shards.json,
+            job,
+        );
     }
     let sharded = ShardedOutput {
         folder: output.output.clone(),
-        format: output.shard_format.into(),
-        rows: output.shard_rows,
-        resume: output.resume,
+        format: output.shards.shard_format.into(),
+        rows: output.shards.shard_rows,
+        resume: output.shards.resume,
         identity: identity(arguments, output, options)?,
         stop: stop_on_signals()?,
     };
     let destination = Destination::Folder(&sharded);
-    run_to(arguments, destination, output.max_errors, Keep::All, &output.output, output.json, job)
+    run_to(arguments, destination, output.shards.max_errors, Keep::All, &output.output, output.shards.json, job)
 }
 
 /// Runs a job that writes one file, and tells what it did.
@@ -130,19 +142,32 @@ fn identity(arguments: &Arguments<'_>, output: &ShardedOutputArgs, options: Valu
         ("options", options),
         ("engine", json!(format!("{} {version}", engine.engine))),
         ("precision", json!(engine.precision.name())),
-        ("images", json!(input.images)),
-        ("images_anywhere", json!(input.images_anywhere)),
-        ("id_column", json!(input.id_column)),
-        ("title_column", json!(input.title_column)),
-        ("image_column", json!(input.image_column)),
-        ("shard_rows", json!(output.shard_rows)),
-        ("shard_format", json!(ShardFormat::from(output.shard_format).extension())),
+        ("images", json!(input.columns.images)),
+        ("images_anywhere", json!(input.columns.images_anywhere)),
+        ("id_column", json!(input.columns.id_column)),
+        ("title_column", json!(input.columns.title_column)),
+        ("image_column", json!(input.columns.image_column)),
+        ("shard_rows", json!(output.shards.shard_rows)),
+        ("shard_format", json!(ShardFormat::from(output.shards.shard_format).extension())),
     ];
     Ok(Identity {
-        input: digest(&input.input)?,
+        input: input_digest(&input.input, digest)?,
         bundle: digest(&bundle.bundle.join(names::MANIFEST))?,
         settings: settings.map(|(name, value)| (name.to_owned(), value)).into(),
     })
+}
+
+/// The digest of a file; of several, that of their names and digests.
+fn input_digest(input: &Path, digest: impl Fn(&Path) -> anyhow::Result<String>) -> anyhow::Result<String> {
+    let files = input_files(input)?;
+    if let [file] = files.as_slice() {
+        return digest(file);
+    }
+    let mut lines = String::new();
+    for file in &files {
+        lines.push_str(&format!("{} {}\n", digest(file)?, file.strip_prefix(input).unwrap_or(file).display()));
+    }
+    Ok(sha256(lines.as_bytes()))
 }
 
 /// A flag that the first interruption sets; the second one ends the process.
@@ -186,7 +211,7 @@ pub(super) struct Progress {
     total: Option<u64>,
     start: Instant,
     /// Rows that were done at the start, known at the first call.
-    before: OnceLock<u64>,
+    before: OnceLock<Done>,
     /// When the last line was written.
     last: Mutex<Instant>,
 }
@@ -196,30 +221,41 @@ impl Progress {
         let bar = stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
             let template = match total {
-                Some(_) => "{wide_bar} {pos}/{len} rows, {per_sec}, {eta} left",
-                None => "{spinner} {pos} rows, {per_sec}",
+                Some(_) => "{wide_bar} {pos}/{len} rows, {per_sec}, {msg}{eta} left",
+                None => "{spinner} {pos} rows, {per_sec}, {msg}",
             };
             bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()))
         });
         Self { bar, total, start: Instant::now(), before: OnceLock::new(), last: Mutex::new(Instant::now()) }
     }
 
-    pub(super) fn set(&self, done: u64) {
-        let before = *self.before.get_or_init(|| done.saturating_sub(1));
+    pub(super) fn set(&self, done: Done) {
+        let Done { rows, questions, errors } = done;
+        let before = *self.before.get_or_init(|| Done { rows: rows.saturating_sub(1), ..done });
+        let seconds = self.start.elapsed().as_secs_f64();
+        let rate = |now: u64, before: u64| now.saturating_sub(before) as f64 / seconds;
+        let answers = rate(questions, before.questions);
         if let Some(bar) = &self.bar {
             if bar.position() == 0 {
-                bar.set_position(before);
+                bar.set_position(before.rows);
                 bar.reset_eta();
             }
-            bar.set_position(done);
+            bar.set_position(rows);
+            bar.set_message(format!("{answers:.0} answers/s, {errors} errors, "));
             return;
         }
         let Ok(mut last) = self.last.lock() else { return };
         if last.elapsed() >= LINE_INTERVAL {
             *last = Instant::now();
             let of = self.total.map(|total| format!(" of {total}")).unwrap_or_default();
-            let rate = (done - before) as f64 / self.start.elapsed().as_secs_f64();
-            let _ = writeln!(stderr(), "{done}{of} rows, {rate:.1}/s");
+            let products = rate(rows, before.rows);
+            let left =
+                self.total.filter(|_| products > 0.0).map(|total| (total.saturating_sub(rows)) as f64 / products);
+            let left = left.map(|seconds| format!(", {seconds:.0} s left")).unwrap_or_default();
+            let _ = writeln!(
+                stderr(),
+                "{rows}{of} rows, {products:.1} products/s, {answers:.1} answers/s, {errors} errors{left}"
+            );
         }
     }
 
