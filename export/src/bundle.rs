@@ -121,6 +121,7 @@ fn export_bundle(request: &ExportRequest, out: &Path) -> anyhow::Result<ExportRe
         task: model.head().task(),
         labels,
         threshold: (model.head().task() != Task::Classification).then_some(DEFAULT_THRESHOLD),
+        thresholds: BTreeMap::new(),
         max_text_tokens: config.max_text_tokens(),
         artifacts: Vec::new(),
         files: BTreeMap::new(),

@@ -12,7 +12,7 @@ use clap::{Parser, Subcommand};
 pub(crate) use bench::{BenchArgs, BenchWhat, ChooseArgs};
 pub(crate) use common::{BundleArgs, EngineArgs, InputArgs, OutputArgs, ShardedOutputArgs};
 pub(crate) use look::{InspectArgs, RunArgs, VerifyArgs};
-pub(crate) use products::{AlignArgs, ClassifyArgs, EmbedArgs, EvalArgs, TagArgs};
+pub(crate) use products::{AlignArgs, ClassifyArgs, EmbedArgs, EvalArgs, Setting, TagArgs};
 
 /// Tags, classifies and compares products with an exported MBSD model
 #[derive(Debug, Parser)]

@@ -12,10 +12,13 @@
 
 mod align;
 mod answer;
+mod choice;
+mod clock;
 mod error;
 mod eval;
 mod ledger;
 mod model;
+mod neighbours;
 mod output;
 mod pipeline;
 mod prepare;
@@ -23,23 +26,27 @@ mod route;
 mod rows;
 mod score;
 mod sink;
-mod staged;
 mod summary;
 mod tasks;
+mod texts;
+mod tune;
 
 pub use align::{AlignOptions, align, eval_pairs, eval_pairs_each};
 pub use answer::{AnswerOptions, answer_each};
+pub use choice::TagOptions;
 pub use error::JobError;
 pub use eval::{EvalOptions, Evaluation, MIN_TAG_ROWS, eval, eval_each};
 pub use ledger::Identity;
 pub use model::Model;
+pub use neighbours::{NeighbourOptions, find_pairs};
 pub use output::{FieldType, OutputColumn, OutputFile};
 pub use pipeline::{Progress, Workers};
 pub use route::{Modalities, route};
 pub use score::Scored;
 pub use sink::{Destination, ShardFormat, ShardedOutput};
-pub use summary::Summary;
-pub use tasks::{Catalogue, ClassifyOptions, TagOptions, classify, embed, tag};
+pub use summary::{Stages, Summary};
+pub use tasks::{Catalogue, ClassifyOptions, Done, classify, embed, tag};
+pub use tune::{Tuned, TunedThresholds, tune_thresholds};
 
 #[cfg(test)]
 mod testing;

@@ -13,8 +13,8 @@ fn products_that_are_no_table_end_the_command() {
     let good = Row { id: Some("a".into()), title: Some("red dress".into()), ..Row::default() };
     let parquet = fs::read(Format::Parquet.write(&job, "good", &[good])).unwrap();
     for (name, content, says) in [
-        ("products.txt", &b"id\n1\n"[..], "use .parquet, .jsonl, .ndjson, .csv or .tsv"),
-        ("products", b"id\n1\n", "use .parquet, .jsonl, .ndjson, .csv or .tsv"),
+        ("products.txt", &b"id\n1\n"[..], "use .parquet, .arrow, .jsonl, .csv or .tsv"),
+        ("products", b"id\n1\n", "use .parquet, .arrow, .jsonl, .csv or .tsv"),
         ("empty.jsonl", b"", "no column `id`"),
         ("empty.csv", b"", "no column `id`"),
         ("blank.jsonl", b"\n\n", "no column `id`"),

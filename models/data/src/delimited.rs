@@ -1,12 +1,12 @@
 //! CSV and TSV: a header line, or column names given from outside, then one row a record.
 
-use std::fs::File;
 use std::path::Path;
 
 use csv::ByteRecord;
 
 use crate::cell::{Cell, Column, ColumnType, Record};
 use crate::error::{BadRow, ReadError, codes};
+use crate::format::{Text, open_text};
 use crate::table::{Rows, Selection, Table};
 
 /// How fields are told apart.
@@ -20,13 +20,12 @@ pub(crate) enum Dialect {
 
 /// Opens a file and reads its header, unless its columns are given.
 pub(crate) fn open(path: &Path, dialect: Dialect, selection: &Selection) -> Result<Table, ReadError> {
-    let file = File::open(path).map_err(ReadError::io(path))?;
     let mut input = csv::ReaderBuilder::new()
         .delimiter(if dialect == Dialect::Csv { b',' } else { b'\t' })
         .quoting(dialect == Dialect::Csv)
         .flexible(true)
         .has_headers(selection.header.is_none())
-        .from_reader(file);
+        .from_reader(open_text(path)?);
     let header = match &selection.header {
         Some(names) => ByteRecord::from(names.iter().map(String::as_bytes).collect::<Vec<_>>()),
         None => input.byte_headers().map_err(|error| ReadError::broken(path, error.to_string()))?.clone(),
@@ -54,7 +53,7 @@ pub(crate) fn open(path: &Path, dialect: Dialect, selection: &Selection) -> Resu
 }
 
 struct DelimitedRows {
-    input: csv::Reader<File>,
+    input: csv::Reader<Text>,
     /// Where in a record the wanted columns are.
     positions: Vec<usize>,
     /// Fields of the header.
@@ -87,7 +86,7 @@ impl Rows for DelimitedRows {
             Err(error) => {
                 self.failed = true;
                 let message = format!("the file cannot be read from here on: {error}");
-                Some(Err(BadRow::unreadable(self.row, codes::UNREADABLE_ROW, message)))
+                Some(Err(BadRow::unreadable(self.row, codes::INPUT_LOST, message)))
             }
         }
     }

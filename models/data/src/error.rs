@@ -18,7 +18,7 @@ pub enum ReadError {
         source: std::io::Error,
     },
     /// Its name does not tell its format.
-    #[error("{}: the format is told by the extension: use .parquet, .jsonl, .ndjson, .csv or .tsv", path.display())]
+    #[error("{}: the format is told by the extension: use .parquet, .arrow, .jsonl, .csv or .tsv, text also with .gz or .zst", path.display())]
     Format {
         /// The file.
         path: PathBuf,
@@ -77,6 +77,12 @@ pub struct BadRow {
 }
 
 impl BadRow {
+    /// Whether this is no row but the news that the rows from here on cannot be had: a file that was cut or changed while it was read, that
+    /// is gone, or whose compressed data are damaged. No row follows it.
+    pub fn is_input_lost(&self) -> bool {
+        self.error.code == codes::INPUT_LOST
+    }
+
     /// A row of which nothing is known but its number.
     pub(crate) fn unreadable(row: u64, code: &'static str, message: impl Into<String>) -> Self {
         Self { row, id: None, columns: Vec::new(), error: row_error(code, message) }
@@ -95,6 +101,8 @@ pub(crate) mod codes {
     pub(crate) const ROW_TOO_LARGE: &str = "row_too_large";
     /// A part of a Parquet file that cannot be decoded.
     pub(crate) const UNREADABLE_ROW: &str = "unreadable_row";
+    /// The rows from here on cannot be had.
+    pub(crate) const INPUT_LOST: &str = "input_lost";
     /// A row without an id.
     pub(crate) const MISSING_ID: &str = "missing_id";
     /// An id that an earlier row has.

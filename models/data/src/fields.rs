@@ -41,7 +41,7 @@ impl std::fmt::Debug for Fields {
 }
 
 impl Fields {
-    /// Opens a `.parquet`, `.jsonl` (`.ndjson`), `.csv` or `.tsv` file.
+    /// Opens an input as [`crate::Products::open`] does.
     ///
     /// # Errors
     /// See [`ReadError`]; a missing column is reported with the columns there are.

@@ -1,7 +1,6 @@
 //! JSON Lines: one object a line.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
@@ -11,6 +10,7 @@ use serde_json::Value;
 
 use crate::cell::{Cell, Column, ColumnType, Record};
 use crate::error::{BadRow, ReadError, codes};
+use crate::format::{Text, open_text};
 use crate::table::{Rows, Selection, Table};
 
 /// Lines over this many bytes are bad rows, so that a file without line breaks is not read into memory whole.
@@ -61,7 +61,7 @@ impl Rows for JsonRows {
             Ok(Some(Line::TooLong)) => Err((codes::ROW_TOO_LARGE, format!("over {MAX_LINE_BYTES} bytes"))),
             Err(error) => {
                 self.lines.ended = true;
-                Err((codes::UNREADABLE_ROW, format!("the file cannot be read from here on: {error}")))
+                Err((codes::INPUT_LOST, format!("the file cannot be read from here on: {error}")))
             }
         };
         Some(match cells {
@@ -95,7 +95,7 @@ fn reason_without_line(error: &serde_json::Error) -> String {
 
 /// The non-blank lines of a file, without their line breaks.
 struct Lines {
-    input: BufReader<File>,
+    input: BufReader<Text>,
     buffer: Vec<u8>,
     /// Number of the last line read, blank ones counted.
     number: u64,
@@ -109,8 +109,12 @@ enum Line<'a> {
 
 impl Lines {
     fn open(path: &Path) -> Result<Self, ReadError> {
-        let file = File::open(path).map_err(ReadError::io(path))?;
-        Ok(Self { input: BufReader::with_capacity(1 << 16, file), buffer: Vec::new(), number: 0, ended: false })
+        Ok(Self {
+            input: BufReader::with_capacity(1 << 16, open_text(path)?),
+            buffer: Vec::new(),
+            number: 0,
+            ended: false,
+        })
     }
 
     fn next_line(&mut self) -> std::io::Result<Option<Line<'_>>> {

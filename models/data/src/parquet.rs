@@ -3,8 +3,7 @@
 //! Text is read as bytes and checked row by row: Arrow's own check would refuse a whole batch for one bad title. Row
 //! groups are read one by one, so that a damaged one costs only its own rows.
 
-mod guard;
-mod value;
+mod columns;
 
 use std::fs::File;
 use std::path::Path;
@@ -20,10 +19,11 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{FileMetaData, ParquetMetaData, ParquetMetaDataReader};
 use parquet::schema::types::{SchemaDescriptor, Type};
 
+use crate::arrays::Reading;
 use crate::cell::{Column, Record};
 use crate::error::{BadRow, ReadError, codes};
+use crate::guard;
 use crate::table::{Rows, Selection, Table};
-use value::Reading;
 
 /// Rows decoded at once. Each may carry an image, so this bounds memory.
 const BATCH_ROWS: usize = 64;
@@ -50,12 +50,12 @@ fn open_file(path: &Path, file: File, selection: &Selection) -> Result<Table, Pa
         if !(is_image || is_text || selection.wants(field.name())) {
             continue;
         }
-        let reading = match Reading::of(field, is_image) {
+        let reading = match columns::reading(field, is_image) {
             Reading::Skipped if is_text => Reading::Text,
             Reading::Skipped => continue,
             reading => reading,
         };
-        columns.push(Column { name: field.name().to_owned(), ty: reading.column_type(field) });
+        columns.push(Column { name: field.name().to_owned(), ty: columns::column_type(reading, field) });
         readings.push(reading);
         roots.push(root);
     }

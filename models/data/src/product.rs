@@ -4,6 +4,7 @@ mod options;
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,6 +13,8 @@ use serde_json::Value;
 use crate::cell::{Cell, Column, Record};
 use crate::error::{BadRow, ReadError, codes, row_error};
 use crate::image::{ImageFolder, ImageSource};
+use crate::inputs::input_folder;
+use crate::ipc;
 use crate::table::{Selection, Table};
 
 pub use options::{AbsentImages, DuplicateIds, Ids, Keep, ProductOptions};
@@ -55,12 +58,29 @@ impl std::fmt::Debug for Products {
 }
 
 impl Products {
-    /// Opens a `.parquet`, `.jsonl` (`.ndjson`), `.csv` or `.tsv` file.
+    /// Opens a `.parquet`, `.arrow`, `.jsonl`, `.csv` or `.tsv` file, text also with `.gz` or `.zst`; a folder or a pattern as in
+    /// [`crate::input_files`].
     ///
     /// # Errors
     /// See [`ReadError`]; a missing column is reported with the columns there are.
     pub fn open(path: impl AsRef<Path>, options: &ProductOptions) -> Result<Self, ReadError> {
         let path = path.as_ref();
+        Self::of(&input_folder(path), options, |selection| Table::open(path, selection))
+    }
+
+    /// Reads an Arrow IPC stream. `name` stands for it in messages; image paths are relative to the current folder where `options` name none.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn read_arrow(name: &str, input: Box<dyn Read + Send>, options: &ProductOptions) -> Result<Self, ReadError> {
+        Self::of(Path::new("."), options, |selection| ipc::open(Path::new(name), input, selection))
+    }
+
+    fn of(
+        beside: &Path,
+        options: &ProductOptions,
+        open: impl FnOnce(&Selection) -> Result<Table, ReadError>,
+    ) -> Result<Self, ReadError> {
         let own = [&options.id_column, &options.title_column, &options.image_column];
         let only = match &options.keep {
             Keep::All => None,
@@ -72,7 +92,7 @@ impl Products {
             text: vec![options.id_column.clone(), options.title_column.clone()],
             header: options.header.clone(),
         };
-        let table = Table::open(path, &selection)?;
+        let table = open(&selection)?;
         let id = match options.ids {
             Ids::Column => Some(table.require(&options.id_column)?),
             Ids::Rows(_) => None,
@@ -92,7 +112,6 @@ impl Products {
             .filter(|(position, _)| !taken(*position))
             .map(|(_, column)| column.clone())
             .collect();
-        let beside = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let folder = ImageFolder::new(options.images.as_deref().unwrap_or(beside), options.allow_outside)?;
         let may_repeat = options.ids == Ids::Column && options.duplicate_ids == DuplicateIds::Refuse;
         let seen = may_repeat.then(HashMap::new);

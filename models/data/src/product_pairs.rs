@@ -54,7 +54,7 @@ pub struct ProductPairs {
 }
 
 impl ProductPairs {
-    /// Opens a `.parquet`, `.jsonl` (`.ndjson`), `.csv` or `.tsv` file.
+    /// Opens an input as [`crate::Products::open`] does.
     ///
     /// # Errors
     /// See [`ReadError`]; a missing column is reported with the columns there are.

@@ -1,10 +1,15 @@
-//! A file of rows, whatever its format.
+//! Files of rows, whatever their format.
 
+use std::fs::File;
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use crate::cell::{Column, Record};
 use crate::error::{BadRow, ReadError};
-use crate::{delimited, jsonl, parquet};
+use crate::format::Format;
+use crate::inputs::input_files;
+use crate::many::Watched;
+use crate::{delimited, ipc, jsonl, many, parquet};
 
 /// Yields the rows of one file in order. After a bad row comes the next one.
 pub(crate) trait Rows: Send {
@@ -44,19 +49,32 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    pub(crate) fn open(path: &Path, selection: &Selection) -> Result<Self, ReadError> {
-        let extension = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
-        match extension.as_deref() {
-            Some("parquet" | "jsonl" | "ndjson") if selection.header.is_some() => Err(ReadError::broken(
-                path,
-                "its columns have names of their own; only those of CSV and TSV can be given",
-            )),
-            Some("parquet") => parquet::open(path, selection),
-            Some("jsonl" | "ndjson") => jsonl::open(path, selection),
-            Some("csv") => delimited::open(path, delimited::Dialect::Csv, selection),
-            Some("tsv") => delimited::open(path, delimited::Dialect::Tsv, selection),
-            _ => Err(ReadError::Format { path: path.to_owned() }),
+    /// Opens what an input names, see [`input_files`].
+    pub(crate) fn open(input: &Path, selection: &Selection) -> Result<Self, ReadError> {
+        let files = input_files(input)?;
+        match files.as_slice() {
+            [file] => Self::open_file(file, selection),
+            _ => many::open(input, files, selection),
         }
+    }
+
+    /// Opens one file.
+    pub(crate) fn open_file(path: &Path, selection: &Selection) -> Result<Self, ReadError> {
+        let format = Format::of(path).ok_or_else(|| ReadError::Format { path: path.to_owned() })?;
+        if selection.header.is_some() && !matches!(format, Format::Csv | Format::Tsv) {
+            let reason = "its columns have names of their own; only those of CSV and TSV can be given";
+            return Err(ReadError::broken(path, reason));
+        }
+        Watched::over(match format {
+            Format::Parquet => parquet::open(path, selection)?,
+            Format::Arrow => {
+                let file = File::open(path).map_err(ReadError::io(path))?;
+                ipc::open(path, Box::new(BufReader::with_capacity(1 << 16, file)), selection)?
+            }
+            Format::JsonLines => jsonl::open(path, selection)?,
+            Format::Csv => delimited::open(path, delimited::Dialect::Csv, selection)?,
+            Format::Tsv => delimited::open(path, delimited::Dialect::Tsv, selection)?,
+        })
     }
 
     /// Where a column is.

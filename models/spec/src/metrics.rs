@@ -17,15 +17,18 @@ impl Confusion {
     /// Counts `scores >= threshold` against `labels`, row by row.
     pub fn count(scores: &[f32], labels: &[bool], threshold: f32) -> Self {
         let mut counts = Self::default();
-        for (&score, &label) in scores.iter().zip(labels) {
-            match (score >= threshold, label) {
-                (true, true) => counts.true_positives += 1,
-                (true, false) => counts.false_positives += 1,
-                (false, true) => counts.false_negatives += 1,
-                (false, false) => counts.true_negatives += 1,
-            }
-        }
+        scores.iter().zip(labels).for_each(|(&score, &label)| counts.add(score >= threshold, label));
         counts
+    }
+
+    /// Counts one decision.
+    pub fn add(&mut self, called: bool, label: bool) {
+        match (called, label) {
+            (true, true) => self.true_positives += 1,
+            (true, false) => self.false_positives += 1,
+            (false, true) => self.false_negatives += 1,
+            (false, false) => self.true_negatives += 1,
+        }
     }
 
     /// Share of right decisions.
@@ -54,6 +57,33 @@ impl Confusion {
 
 fn ratio(part: usize, whole: usize) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+/// The threshold with the highest F1, halfway between two scores that occur; of several the highest. `None` where there is no positive or no
+/// negative, or a score is not a number.
+pub fn best_threshold(scores: &[f32], labels: &[bool]) -> Option<f32> {
+    let positives = labels.iter().filter(|&&label| label).count();
+    if positives == 0 || positives == labels.len() || scores.iter().any(|score| score.is_nan()) {
+        return None;
+    }
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+    let mut counts = Confusion { false_negatives: positives, ..Confusion::default() };
+    let (mut best, mut threshold) = (0.0, None);
+    for (place, &row) in order.iter().enumerate() {
+        if labels[row] {
+            counts.true_positives += 1;
+            counts.false_negatives -= 1;
+        } else {
+            counts.false_positives += 1;
+        }
+        let below = order.get(place + 1).map(|&next| scores[next]);
+        if below != Some(scores[row]) && counts.f1() > best {
+            best = counts.f1();
+            threshold = Some(below.map_or(scores[row], |below| below + (scores[row] - below) / 2.0));
+        }
+    }
+    threshold
 }
 
 /// Area under the ROC curve: the probability that a random positive scores above a random negative, ties counting half.
@@ -127,6 +157,16 @@ mod tests {
         assert_eq!(roc_auc(&by_frequency, &labels), Some(0.75));
         assert_eq!(grouped_roc_auc(&groups, &by_frequency, &labels, 4), Some((0.5, 2)));
         assert_eq!(grouped_roc_auc(&groups, &by_frequency, &labels, 5), None);
+    }
+
+    #[test]
+    fn the_best_threshold_lies_between_scores() {
+        let labels = [true, false, true, false];
+        assert_eq!(best_threshold(&[0.9, 0.25, 0.75, 0.5], &labels), Some(0.625));
+        assert_eq!(best_threshold(&[0.5, 0.5, 0.5, 0.5], &labels), Some(0.5), "equal scores are called together");
+        assert_eq!(best_threshold(&[0.25, 0.9, 0.75, 0.125], &labels), Some(0.1875), "all but the last");
+        assert_eq!(best_threshold(&[0.9, 0.8], &[true, true]), None);
+        assert_eq!(best_threshold(&[0.9, f32::NAN], &[true, false]), None);
     }
 
     #[test]

@@ -17,6 +17,7 @@ fn manifest() -> Manifest {
         task: Task::Match,
         labels: Vec::new(),
         threshold: Some(0.5),
+        thresholds: BTreeMap::new(),
         max_text_tokens: 144,
         artifacts: vec![Artifact {
             variant: Variant::Full,

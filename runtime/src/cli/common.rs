@@ -29,6 +29,9 @@ pub(crate) struct EngineArgs {
     /// CPU threads to use [default: one per core]
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<NonZeroUsize>,
+    /// Sessions that share the threads out among themselves, for commands over products [default: what is fastest for the engine]
+    #[arg(long, value_name = "N")]
+    pub(crate) sessions: Option<NonZeroUsize>,
     /// ONNX Runtime library, or the folder it is in, for the ort- engines
     #[arg(long, value_name = "PATH")]
     pub(crate) onnxruntime: Option<PathBuf>,
@@ -71,8 +74,9 @@ impl EngineArgs {
 /// The products.
 #[derive(Debug, Args)]
 pub(crate) struct InputArgs {
-    /// Products: .parquet, .jsonl, .csv or .tsv with `id`, `title` and `image`
-    #[arg(long, value_name = "FILE")]
+    /// Products: .parquet, .arrow, .jsonl, .csv or .tsv (text also .gz or .zst) with `id`, `title` and `image`; a folder of such files, or a
+    /// pattern such as "products/*.parquet"
+    #[arg(long, value_name = "FILE|DIR|PATTERN")]
     pub(crate) input: PathBuf,
     #[command(flatten)]
     pub(crate) products: ProductArgs,
@@ -95,6 +99,13 @@ pub(crate) struct ShardedOutputArgs {
     /// Where to write: a .parquet or .jsonl file, or a folder of shards that --resume can go on with
     #[arg(long, value_name = "FILE|DIR")]
     pub(crate) output: PathBuf,
+    #[command(flatten)]
+    pub(crate) shards: ShardArgs,
+}
+
+/// How shards are written, and what is told of them.
+#[derive(Debug, Args)]
+pub(crate) struct ShardArgs {
     /// Go on with the job in the output folder, or start it where there is none
     #[arg(long)]
     pub(crate) resume: bool,

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use mbsd_data::{DuplicateIds, Keep, Products};
-use mbsd_runtime::engine::{self, Engine, EngineKind, SessionOptions};
+use mbsd_data::{DuplicateIds, Keep, Products, input_files};
+use mbsd_runtime::engine::{self, SessionOptions};
 use mbsd_runtime::job::{
-    Catalogue, Destination, Identity, JobError, Model, ShardFormat, ShardedOutput, Summary, Workers,
+    Catalogue, Destination, Done, Identity, JobError, Model, ShardFormat, ShardedOutput, Summary, Workers,
 };
 use mbsd_spec::Bundle;
-use mbsd_spec::bundle::{names, sha256_file};
+use mbsd_spec::bundle::{names, sha256, sha256_file};
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -40,7 +40,7 @@ pub(super) fn open_engine(args: &EngineArgs) -> anyhow::Result<Arc<dyn Engine>> 
 
 /// How the cores are shared out.
 pub(super) fn workers(args: &EngineArgs) -> Workers {
-    Workers::new(args.engine, args.threads)
+    Workers::with_sessions(args.engine, args.threads, args.sessions)
 }
 
 /// Opens the products.
@@ -64,22 +64,30 @@ pub(super) fn run_sharded(
     job: impl FnOnce(Catalogue<'_>) -> Result<Summary, JobError>,
 ) -> anyhow::Result<()> {
     if output.output.extension().is_some() {
-        if output.resume {
+        if output.shards.resume {
             bail!("--resume goes on with a folder of shards; {} would be one file", output.output.display());
         }
         let destination = Destination::File(&output.output);
-        return run_to(arguments, destination, output.max_errors, Keep::All, &output.output, output.json, job);
+        return run_to(
+            arguments,
+            destination,
+            output.shards.max_errors,
+            Keep::All,
+            &output.output,
+            output.shards.json,
+            job,
+        );
     }
     let sharded = ShardedOutput {
         folder: output.output.clone(),
-        format: output.shard_format.into(),
-        rows: output.shard_rows,
-        resume: output.resume,
+        format: output.shards.shard_format.into(),
+        rows: output.shards.shard_rows,
+        resume: output.shards.resume,
         identity: identity(arguments, output, options)?,
         stop: stop_on_signals()?,
     };
     let destination = Destination::Folder(&sharded);
-    run_to(arguments, destination, output.max_errors, Keep::All, &output.output, output.json, job)
+    run_to(arguments, destination, output.shards.max_errors, Keep::All, &output.output, output.shards.json, job)
 }
 
 /// Runs a job that writes one file, and tells what it did.
@@ -133,14 +141,27 @@ fn identity(arguments: &Arguments<'_>, output: &ShardedOutputArgs, options: Valu
         ("id_column", json!(input.products.id_column)),
         ("title_column", json!(input.products.title_column)),
         ("image_column", json!(input.products.image_column)),
-        ("shard_rows", json!(output.shard_rows)),
-        ("shard_format", json!(ShardFormat::from(output.shard_format).extension())),
+        ("shard_rows", json!(output.shards.shard_rows)),
+        ("shard_format", json!(ShardFormat::from(output.shards.shard_format).extension())),
     ];
     Ok(Identity {
-        input: digest(&input.input)?,
+        input: input_digest(&input.input, digest)?,
         bundle: digest(&bundle.bundle.join(names::MANIFEST))?,
         settings: settings.map(|(name, value)| (name.to_owned(), value)).into(),
     })
+}
+
+/// The digest of a file; of several, that of their names and digests.
+fn input_digest(input: &Path, digest: impl Fn(&Path) -> anyhow::Result<String>) -> anyhow::Result<String> {
+    let files = input_files(input)?;
+    if let [file] = files.as_slice() {
+        return digest(file);
+    }
+    let mut lines = String::new();
+    for file in &files {
+        lines.push_str(&format!("{} {}\n", digest(file)?, file.strip_prefix(input).unwrap_or(file).display()));
+    }
+    Ok(sha256(lines.as_bytes()))
 }
 
 /// A flag that the first interruption sets; the second one ends the process.
@@ -184,7 +205,7 @@ pub(super) struct Progress {
     total: Option<u64>,
     start: Instant,
     /// Rows that were done at the start, known at the first call.
-    before: OnceLock<u64>,
+    before: OnceLock<Done>,
     /// When the last line was written.
     last: Mutex<Instant>,
 }
@@ -194,30 +215,41 @@ impl Progress {
         let bar = stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
             let template = match total {
-                Some(_) => "{wide_bar} {pos}/{len} rows, {per_sec}, {eta} left",
-                None => "{spinner} {pos} rows, {per_sec}",
+                Some(_) => "{wide_bar} {pos}/{len} rows, {per_sec}, {msg}{eta} left",
+                None => "{spinner} {pos} rows, {per_sec}, {msg}",
             };
             bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()))
         });
         Self { bar, total, start: Instant::now(), before: OnceLock::new(), last: Mutex::new(Instant::now()) }
     }
 
-    pub(super) fn set(&self, done: u64) {
-        let before = *self.before.get_or_init(|| done.saturating_sub(1));
+    pub(super) fn set(&self, done: Done) {
+        let Done { rows, questions, errors } = done;
+        let before = *self.before.get_or_init(|| Done { rows: rows.saturating_sub(1), ..done });
+        let seconds = self.start.elapsed().as_secs_f64();
+        let rate = |now: u64, before: u64| now.saturating_sub(before) as f64 / seconds;
+        let answers = rate(questions, before.questions);
         if let Some(bar) = &self.bar {
             if bar.position() == 0 {
-                bar.set_position(before);
+                bar.set_position(before.rows);
                 bar.reset_eta();
             }
-            bar.set_position(done);
+            bar.set_position(rows);
+            bar.set_message(format!("{answers:.0} answers/s, {errors} errors, "));
             return;
         }
         let Ok(mut last) = self.last.lock() else { return };
         if last.elapsed() >= LINE_INTERVAL {
             *last = Instant::now();
             let of = self.total.map(|total| format!(" of {total}")).unwrap_or_default();
-            let rate = (done - before) as f64 / self.start.elapsed().as_secs_f64();
-            let _ = writeln!(stderr(), "{done}{of} rows, {rate:.1}/s");
+            let products = rate(rows, before.rows);
+            let left =
+                self.total.filter(|_| products > 0.0).map(|total| (total.saturating_sub(rows)) as f64 / products);
+            let left = left.map(|seconds| format!(", {seconds:.0} s left")).unwrap_or_default();
+            let _ = writeln!(
+                stderr(),
+                "{rows}{of} rows, {products:.1} products/s, {answers:.1} answers/s, {errors} errors{left}"
+            );
         }
     }
 

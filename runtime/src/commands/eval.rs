@@ -4,8 +4,8 @@ use std::io::{Write, stderr, stdout};
 
 use anyhow::Context;
 use mbsd_data::{DuplicateIds, Keep};
-use mbsd_runtime::job::{self, EvalOptions, Evaluation, MIN_TAG_ROWS};
-use mbsd_spec::Task;
+use mbsd_runtime::job::{self, Done, EvalOptions, Evaluation, MIN_TAG_ROWS, Tuned};
+use mbsd_spec::{Bundle, Task};
 
 use super::catalogue::{self, Progress};
 use crate::cli::EvalArgs;
@@ -22,7 +22,7 @@ pub(crate) fn run(args: EvalArgs) -> anyhow::Result<()> {
     let products = catalogue::open_products(&args.input, Keep::Named(keep), duplicates)?;
     let progress = Progress::new(products.row_count());
     let session = args.engine.session_options();
-    let report = |done| progress.set(done);
+    let report = |rows| progress.set(Done { rows, ..Done::default() });
     let options = EvalOptions {
         label_column: &args.labels.label_column,
         tag_column: &args.labels.tag_column,
@@ -31,6 +31,23 @@ pub(crate) fn run(args: EvalArgs) -> anyhow::Result<()> {
         workers: catalogue::workers(&args.engine),
         progress: &report,
     };
+    if args.tune_thresholds {
+        let tuned = job::tune_thresholds(&model, products, args.labels.pairs.as_deref(), &options)?;
+        progress.finish();
+        let _ = writeln!(stderr(), "{}: {}", args.input.input.display(), tuned.summary);
+        tuned.store(&Bundle::open(&args.bundle.bundle)?)?;
+        if args.json {
+            return catalogue::print_json(&tuned);
+        }
+        let mut text = format!("{:<24}{:>10}{:>8}{:>10}{:>14}\n", "attribute", "threshold", "rows", "F1", "F1 before");
+        let all = std::iter::once(("(any other)", &tuned.overall));
+        for (name, Tuned { threshold, rows, f1, f1_before }) in
+            all.chain(tuned.attributes.iter().map(|(name, tuned)| (name.as_str(), tuned)))
+        {
+            text.push_str(&format!("{name:<24}{threshold:>10.4}{rows:>8}{f1:>10.4}{f1_before:>14.4}\n"));
+        }
+        return stdout().write_all(text.as_bytes()).context("cannot write to the standard output");
+    }
     let evaluation = match &args.labels.pairs {
         Some(pairs) => job::eval_pairs(&model, products, pairs, &options)?,
         None => job::eval(&model, products, &options)?,
@@ -59,7 +76,8 @@ fn table(evaluation: &Evaluation) -> String {
         line("F1", format!("{:.4}", evaluation.f1));
     }
     if let Some(threshold) = evaluation.threshold {
-        line("threshold", format!("{threshold}"));
+        let own = evaluation.thresholds.iter().map(|(name, threshold)| format!(", {name} {threshold}"));
+        line("threshold", format!("{threshold}{}", own.collect::<String>()));
         line("ROC-AUC", measure(evaluation.roc_auc));
     }
     if evaluation.task == Task::Match {

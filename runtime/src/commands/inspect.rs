@@ -146,6 +146,9 @@ fn summary(bundle: &Bundle, args: &InspectArgs) -> Result<String> {
     if let Some(threshold) = manifest.threshold {
         task.push_str(&format!(", threshold {threshold}"));
     }
+    for (name, threshold) in &manifest.thresholds {
+        task.push_str(&format!(", {name} {threshold}"));
+    }
     line("task", task)?;
     let side = config.image_size;
     let layers = format!("{} layers of {} units", config.num_hidden_layers, config.hidden_size);

@@ -15,11 +15,11 @@ use super::prepare::Question;
 use super::score::{Wanted, split};
 use super::sink::Destination;
 use super::summary::Summary;
-use super::tasks::{Catalogue, sigmoid};
-use crate::engine::SessionOptions;
+use super::tasks::{Catalogue, Done, sigmoid};
+use crate::engine::{Session, SessionOptions};
 
 /// Pairs the head takes at once.
-const PAIR_BATCH: usize = 1024;
+pub(super) const PAIR_BATCH: usize = 1024;
 
 /// What is asked about pairs.
 #[derive(Debug)]
@@ -62,7 +62,8 @@ pub fn align(model: &Model, options: &AlignOptions<'_>, job: Catalogue<'_>) -> R
         workers: job.workers,
         cut: None,
     };
-    let run = PairRun { model, plan: &plan, progress: job.progress };
+    let progress = |rows| (job.progress)(Done { rows, ..Done::default() });
+    let run = PairRun { model, plan: &plan, progress: &progress };
     let summary = run.over(options.pairs, &options.columns, job.products, |pair, logit| {
         let (ids, result) = match (&pair, logit) {
             (Ok(pair), Ok(logit)) => {
@@ -111,6 +112,19 @@ pub fn eval_pairs_each(
     options: &EvalOptions<'_>,
     mut each: impl FnMut(&[f32]),
 ) -> Result<Evaluation, JobError> {
+    let (summary, logits, labels) = labelled_pairs(model, products, pairs, options, &mut each)?;
+    let thresholds = vec![model.threshold; logits.len()];
+    Ok(binary(model, options.variant, summary, &logits, &labels, &thresholds))
+}
+
+/// The logits of labelled pairs, and their labels.
+pub(super) fn labelled_pairs(
+    model: &Model,
+    products: Products,
+    pairs: &Path,
+    options: &EvalOptions<'_>,
+    mut each: impl FnMut(&[f32]),
+) -> Result<(Summary, Vec<f32>, Vec<bool>), JobError> {
     model.require(Task::Alignment)?;
     if let Some(variant) = options.variant {
         model.require_variant(variant)?;
@@ -134,13 +148,14 @@ pub fn eval_pairs_each(
         }
         Ok(())
     })?;
-    Ok(binary(model, options.variant, summary, &logits, &labels))
+    Ok((summary, logits, labels))
 }
 
-struct PairRun<'a> {
-    model: &'a Model,
-    plan: &'a Plan<'a>,
-    progress: pipeline::Progress<'a>,
+/// Products encoded once, and the pair graph over pairs of them.
+pub(super) struct PairRun<'a> {
+    pub(super) model: &'a Model,
+    pub(super) plan: &'a Plan<'a>,
+    pub(super) progress: pipeline::Progress<'a>,
 }
 
 type Vectors = HashMap<String, Result<Vec<f32>, RowError>>;
@@ -165,20 +180,26 @@ impl PairRun<'_> {
         });
         let (vectors, mut summary) = self.encode(asked)?;
         let start = std::time::Instant::now();
-        let options = SessionOptions {
-            threads: std::num::NonZeroUsize::new(self.plan.workers.session_threads * self.plan.workers.sessions),
-            ..self.plan.session.clone()
-        };
-        let limits = BatchLimits { max_tokens: PAIR_BATCH, max_rows: PAIR_BATCH };
-        let mut head = Sessions::new(self.model, options, 1, limits).take(Variant::Pair)?;
+        let mut head = self.head()?;
         let mut batch = Vec::new();
         let mut pairs = Pairs::open(pairs, columns)?;
         loop {
             let next = pairs.next();
+            if let Some(Err(bad)) = &next
+                && bad.is_input_lost()
+            {
+                return Err(JobError::InputLost { row: bad.row, reason: format!("pairs: {}", bad.error.message) });
+            }
             let ended = next.is_none();
             batch.extend(next);
             if batch.len() == PAIR_BATCH || ended {
-                let logits = self.logits(head.as_mut(), &batch, &vectors)?;
+                let logits = pair_logits(
+                    head.as_mut(),
+                    batch.iter().map(|pair| match pair {
+                        Ok(pair) => Ok((vector(&vectors, &pair.source)?, vector(&vectors, &pair.target)?)),
+                        Err(bad) => Err(bad.error.clone()),
+                    }),
+                )?;
                 for (pair, logit) in batch.iter().zip(&logits) {
                     match logit {
                         Ok(_) => summary.count_scored(),
@@ -202,6 +223,16 @@ impl PairRun<'_> {
         products: impl Iterator<Item = Result<mbsd_data::Product, BadRow>> + Send,
     ) -> Result<(Vectors, Summary), JobError> {
         let mut vectors = Vectors::new();
+        let summary = self.each_vector(products, |id, vector| vectors.extend(id.map(|id| (id, vector))))?;
+        Ok((vectors, summary))
+    }
+
+    /// Hands the id and the pooled vector of every product, or why there is none, to `take`, in the order of the input.
+    pub(super) fn each_vector(
+        &self,
+        products: impl Iterator<Item = Result<mbsd_data::Product, BadRow>> + Send,
+        mut take: impl FnMut(Option<String>, Result<Vec<f32>, RowError>),
+    ) -> Result<Summary, JobError> {
         let mut summary = Summary::default();
         let mut done = 0;
         let timing = pipeline::run(self.model, self.plan, products, |scored| {
@@ -210,52 +241,56 @@ impl PairRun<'_> {
                 Ok(product) => Some(product.id),
                 Err(bad) => bad.id,
             };
-            let vector = scored.answer.map(|mut answer| answer.values.swap_remove(0));
-            vectors.extend(id.map(|id| (id, vector)));
+            take(id, scored.answer.map(|mut answer| answer.values.swap_remove(0)));
             done += 1;
             (self.progress)(done);
             Ok(())
         })?;
         summary.set_time(timing);
-        Ok((vectors, summary))
+        Ok(summary)
     }
 
-    /// The logit of each pair of a batch, or why there is none.
-    fn logits(
-        &self,
-        head: &mut dyn crate::engine::Session,
-        batch: &[Result<Pair, BadRow>],
-        vectors: &Vectors,
-    ) -> Result<Vec<Result<f32, RowError>>, JobError> {
-        let (mut sources, mut targets, mut rows) = (Vec::new(), Vec::new(), 0);
-        let mut outcomes: Vec<Result<(), RowError>> = Vec::with_capacity(batch.len());
-        for pair in batch {
-            outcomes.push(pair.as_ref().map_err(|bad| bad.error.clone()).and_then(|pair| {
-                let source = vector(vectors, &pair.source)?;
-                let target = vector(vectors, &pair.target)?;
-                sources.extend_from_slice(source);
-                targets.extend_from_slice(target);
-                rows += 1;
-                Ok(())
-            }));
-        }
-        let mut logits = Vec::new();
-        if let Some(width) = sources.len().checked_div(rows) {
-            let tensor = |data| {
-                Tensor::f32([rows, width], data)
-                    .map_err(|error| JobError::Contract { graph: "encoder".to_owned(), reason: error.to_string() })
-            };
-            let inputs =
-                NamedTensors::from([("source".to_owned(), tensor(sources)?), ("target".to_owned(), tensor(targets)?)]);
-            logits = split(Variant::Pair, &head.run(&inputs)?, "logits", rows)?;
-        }
-        let mut logits = logits.into_iter();
-        let mut next = || match logits.next().map(|row| row[0]) {
-            Some(logit) if logit.is_finite() => Ok(logit),
-            _ => Err(RowError::new("not_finite", "the pair graph gave a value that is not a number")),
+    /// The pair graph, on all threads.
+    pub(super) fn head(&self) -> Result<Box<dyn Session>, JobError> {
+        let options = SessionOptions {
+            threads: std::num::NonZeroUsize::new(self.plan.workers.session_threads * self.plan.workers.sessions),
+            ..self.plan.session.clone()
         };
-        Ok(outcomes.into_iter().map(|outcome| outcome.and_then(|()| next())).collect())
+        let limits = BatchLimits { max_tokens: PAIR_BATCH, max_rows: PAIR_BATCH };
+        Sessions::new(self.model, options, 1, limits).take(Variant::Pair)
     }
+}
+
+/// The logit of each pair of vectors, or why there is none.
+pub(super) fn pair_logits<'v>(
+    head: &mut dyn Session,
+    pairs: impl Iterator<Item = Result<(&'v [f32], &'v [f32]), RowError>>,
+) -> Result<Vec<Result<f32, RowError>>, JobError> {
+    let (mut sources, mut targets, mut rows) = (Vec::new(), Vec::new(), 0);
+    let mut outcomes: Vec<Result<(), RowError>> = Vec::new();
+    for pair in pairs {
+        outcomes.push(pair.map(|(source, target)| {
+            sources.extend_from_slice(source);
+            targets.extend_from_slice(target);
+            rows += 1;
+        }));
+    }
+    let mut logits = Vec::new();
+    if let Some(width) = sources.len().checked_div(rows) {
+        let tensor = |data| {
+            Tensor::f32([rows, width], data)
+                .map_err(|error| JobError::Contract { graph: "encoder".to_owned(), reason: error.to_string() })
+        };
+        let inputs =
+            NamedTensors::from([("source".to_owned(), tensor(sources)?), ("target".to_owned(), tensor(targets)?)]);
+        logits = split(Variant::Pair, &head.run(&inputs)?, "logits", rows)?;
+    }
+    let mut logits = logits.into_iter();
+    let mut next = || match logits.next().map(|row| row[0]) {
+        Some(logit) if logit.is_finite() => Ok(logit),
+        _ => Err(RowError::new("not_finite", "the pair graph gave a value that is not a number")),
+    };
+    Ok(outcomes.into_iter().map(|outcome| outcome.and_then(|()| next())).collect())
 }
 
 fn vector<'a>(vectors: &'a Vectors, id: &str) -> Result<&'a [f32], RowError> {

@@ -75,6 +75,17 @@ pub enum JobError {
         /// Rows done, by earlier starts too.
         rows: u64,
     },
+    /// The input ended before its end.
+    #[error(
+        "the rows of the input from row {row} on cannot be had: {reason}; make the input whole and run again, with --resume where shards \
+         are done"
+    )]
+    InputLost {
+        /// The first row that is missing.
+        row: u64,
+        /// Why.
+        reason: String,
+    },
     /// More rows than allowed have no result.
     #[error("{count} rows have no result, more than --max-errors {limit} allows: {codes}")]
     TooManyErrors {

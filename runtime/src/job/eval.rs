@@ -14,7 +14,7 @@ use super::pipeline::{self, Plan, Progress, Workers};
 use super::prepare::Question;
 use super::score::{Scored, Wanted};
 use super::summary::Summary;
-use super::tasks::sigmoid;
+use super::tasks::{position, sigmoid};
 use crate::engine::SessionOptions;
 
 /// Rows a tag needs for its own ROC-AUC to count.
@@ -61,6 +61,9 @@ pub struct Evaluation {
     /// Probability from which a row counted as a match.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f32>,
+    /// The same by attribute name, for the tags of these attributes.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub thresholds: BTreeMap<String, f32>,
     /// Over all rows; absent for classification, and where one of the labels does not occur.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub roc_auc: Option<f64>,
@@ -124,38 +127,70 @@ fn eval_match(
     model: &Model,
     products: impl Iterator<Item = Result<Product, BadRow>> + Send,
     options: &EvalOptions<'_>,
-    [label, tag]: [usize; 2],
-    mut each: impl FnMut(&[f32]),
+    columns: [usize; 2],
+    each: impl FnMut(&[f32]),
 ) -> Result<Evaluation, JobError> {
-    let (mut tags, mut logits, mut labels) = (Vec::new(), Vec::new(), Vec::new());
-    let summary = measure(model, products, options, Question::TagColumn(tag), |columns, logit| {
-        let truth = mbsd_data::truth(&columns[label]).ok_or_else(|| {
-            RowError::new("invalid_label", format!("`{}` is none of 0, 1, false, true", options.label_column))
-        })?;
-        tags.push(columns[tag].as_str().unwrap_or_default().to_owned());
-        logits.push(logit[0]);
-        labels.push(truth);
-        each(logit);
-        Ok(())
-    })?;
-    let per_tag = grouped_roc_auc(&tags, &logits, &labels, MIN_TAG_ROWS);
-    Ok(Evaluation {
-        per_tag_roc_auc: per_tag.map(|(area, _)| area),
-        tags: per_tag.map(|(_, tags)| tags),
-        ..binary(model, options.variant, summary, &logits, &labels)
-    })
+    Ok(LabelledTags::measure(model, products, options, columns, each)?.evaluation(model, options.variant))
 }
 
-/// Measures of a yes/no question.
+/// Scored rows of products, tags and labels.
+pub(super) struct LabelledTags {
+    pub(super) summary: Summary,
+    pub(super) tags: Vec<String>,
+    pub(super) logits: Vec<f32>,
+    pub(super) labels: Vec<bool>,
+}
+
+impl LabelledTags {
+    /// `label` and `tag` are the places of these columns.
+    pub(super) fn measure(
+        model: &Model,
+        products: impl Iterator<Item = Result<Product, BadRow>> + Send,
+        options: &EvalOptions<'_>,
+        [label, tag]: [usize; 2],
+        mut each: impl FnMut(&[f32]),
+    ) -> Result<Self, JobError> {
+        let (mut tags, mut logits, mut labels) = (Vec::new(), Vec::new(), Vec::new());
+        let summary = measure(model, products, options, Question::TagColumn(tag), |columns, logit| {
+            let truth = mbsd_data::truth(&columns[label]).ok_or_else(|| {
+                RowError::new("invalid_label", format!("`{}` is none of 0, 1, false, true", options.label_column))
+            })?;
+            tags.push(columns[tag].as_str().unwrap_or_default().to_owned());
+            logits.push(logit[0]);
+            labels.push(truth);
+            each(logit);
+            Ok(())
+        })?;
+        Ok(Self { summary, tags, logits, labels })
+    }
+
+    /// The measures, at the thresholds of the model.
+    pub(super) fn evaluation(self, model: &Model, variant: Option<Variant>) -> Evaluation {
+        let Self { summary, tags, logits, labels } = self;
+        let per_tag = grouped_roc_auc(&tags, &logits, &labels, MIN_TAG_ROWS);
+        let thresholds: Vec<f32> = tags.iter().map(|tag| model.threshold_of(tag)).collect();
+        Evaluation {
+            per_tag_roc_auc: per_tag.map(|(area, _)| area),
+            tags: per_tag.map(|(_, tags)| tags),
+            thresholds: model.thresholds.clone(),
+            ..binary(model, variant, summary, &logits, &labels, &thresholds)
+        }
+    }
+}
+
+/// Measures of a yes/no question, with the threshold of each row.
 pub(super) fn binary(
     model: &Model,
     variant: Option<Variant>,
     summary: Summary,
     logits: &[f32],
     labels: &[bool],
+    thresholds: &[f32],
 ) -> Evaluation {
-    let scores: Vec<f32> = logits.iter().map(|&logit| sigmoid(logit)).collect();
-    let counts = Confusion::count(&scores, labels, model.threshold);
+    let mut counts = Confusion::default();
+    for ((&logit, &label), &threshold) in logits.iter().zip(labels).zip(thresholds) {
+        counts.add(sigmoid(logit) >= threshold, label);
+    }
     Evaluation {
         task: model.task,
         engine: model.engine.name(),
@@ -166,6 +201,7 @@ pub(super) fn binary(
         recall: counts.recall(),
         f1: counts.f1(),
         threshold: Some(model.threshold),
+        thresholds: BTreeMap::new(),
         // Of the logits: far from 0 the sigmoid rounds different ones to the same score.
         roc_auc: roc_auc(logits, labels),
         per_tag_roc_auc: None,
@@ -223,6 +259,7 @@ fn eval_classes(
         recall: mean(Confusion::recall),
         f1: mean(Confusion::f1),
         threshold: None,
+        thresholds: BTreeMap::new(),
         roc_auc: None,
         per_tag_roc_auc: None,
         tags: None,

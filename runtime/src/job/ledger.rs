@@ -17,12 +17,12 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use mbsd_data::staged::{is_staged, write_whole};
 use mbsd_spec::Variant;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::JobError;
-use super::staged::{is_staged, write_whole};
 use super::summary::Summary;
 
 const JOB: &str = "job.json";
@@ -33,7 +33,7 @@ const SUMMARY: &str = "summary.json";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Identity {
-    /// SHA-256, in hex, of the input file.
+    /// SHA-256, in hex, of the input: of the file, or of the names and digests of its files.
     pub input: String,
     /// SHA-256, in hex, of the bundle's manifest, which holds those of its files.
     pub bundle: String,
@@ -46,7 +46,7 @@ impl Identity {
     fn differences(&self, earlier: &Self) -> Vec<String> {
         let mut found = Vec::new();
         if self.input != earlier.input {
-            found.push("the input file has changed".to_owned());
+            found.push("the input has changed".to_owned());
         }
         if self.bundle != earlier.bundle {
             found.push("the bundle is another one".to_owned());
@@ -73,6 +73,8 @@ pub(super) struct ShardLine {
     pub(super) rows: u64,
     pub(super) scored: u64,
     pub(super) products: u64,
+    #[serde(default)]
+    pub(super) questions: u64,
     pub(super) errors: BTreeMap<String, u64>,
     pub(super) variants: BTreeMap<Variant, u64>,
     /// Bytes of the part.
@@ -87,6 +89,7 @@ impl ShardLine {
             rows: self.rows,
             scored: self.scored,
             products: self.products,
+            questions: self.questions,
             errors,
             variants,
             ..Summary::default()
@@ -230,6 +233,7 @@ mod tests {
             rows: 10,
             scored: 9,
             products: 9,
+            questions: 18,
             errors: [("image_missing".to_owned(), 1)].into(),
             variants: [(Variant::Full, 9)].into(),
             bytes: 4,

@@ -1,6 +1,7 @@
 //! A bundle made ready for jobs: its graphs on an engine, its tokenizer, its preprocessing.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,8 @@ pub struct Model {
     pub(super) preprocessor: Preprocessor,
     pub(super) labels: Vec<String>,
     pub(super) threshold: f32,
+    /// Thresholds by attribute name.
+    pub(super) thresholds: BTreeMap<String, f32>,
     pub(super) max_text_tokens: usize,
     pub(super) engine: EngineKind,
     /// Whether the rows of a batch have one length.
@@ -34,6 +37,15 @@ pub struct Model {
     /// Encoder variants of the chosen precision, in the order of preference.
     pub(super) available: Vec<Variant>,
     pub(super) load: Box<Load>,
+    /// Sessions that no job uses at the moment, by variant and threads.
+    pub(super) idle: Mutex<Vec<Idle>>,
+}
+
+/// A session that may be used again.
+pub(super) struct Idle {
+    variant: Variant,
+    threads: Option<NonZeroUsize>,
+    session: Box<dyn Session>,
 }
 
 impl std::fmt::Debug for Model {
@@ -74,6 +86,7 @@ impl Model {
             preprocessor,
             labels: manifest.labels.clone(),
             threshold: manifest.threshold.unwrap_or(DEFAULT_THRESHOLD),
+            thresholds: manifest.thresholds.clone(),
             max_text_tokens: manifest.max_text_tokens,
             engine: engine.kind(),
             equal_lengths: equal_lengths(precision, engine.kind()),
@@ -85,6 +98,7 @@ impl Model {
                     Ok(engine.load(&file, options)?)
                 })
             },
+            idle: Mutex::default(),
         })
     }
 
@@ -97,6 +111,11 @@ impl Model {
     /// What the model answers.
     pub fn task(&self) -> Task {
         self.task
+    }
+
+    /// Probability from which a tag counts: of its attribute, else of all.
+    pub(super) fn threshold_of(&self, tag: &str) -> f32 {
+        self.thresholds.get(mbsd_data::attribute_of(tag)).copied().unwrap_or(self.threshold)
     }
 
     /// Checks that the model answers a command's question.
@@ -171,9 +190,15 @@ impl<'a> Sessions<'a> {
         options
     }
 
-    /// A session for one worker, which takes each variant once. The last worker takes the first session itself, so
-    /// that there are no more sessions than workers.
+    /// A session for one worker, which takes each variant once: one that an earlier job left, else a copy of the first. The last worker
+    /// takes the first session itself, so that there are no more sessions than workers.
     pub(super) fn take(&self, variant: Variant) -> Result<Box<dyn Session>, JobError> {
+        let mut idle = self.model.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let threads = self.options.threads;
+        if let Some(place) = idle.iter().position(|idle| idle.variant == variant && idle.threads == threads) {
+            return Ok(idle.swap_remove(place).session);
+        }
+        drop(idle);
         // The map is whole whatever happened to another worker.
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         let start = Instant::now();
@@ -191,6 +216,12 @@ impl<'a> Sessions<'a> {
         };
         *self.load_time.lock().unwrap_or_else(PoisonError::into_inner) += start.elapsed();
         Ok(session)
+    }
+
+    /// Leaves a session to the next job with this model.
+    pub(super) fn give_back(&self, variant: Variant, session: Box<dyn Session>) {
+        let mut idle = self.model.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.push(Idle { variant, threads: self.options.threads, session });
     }
 
     /// Time spent loading graphs.
@@ -255,6 +286,7 @@ mod tests {
             task: Task::Match,
             labels: Vec::new(),
             threshold: None,
+            thresholds: BTreeMap::new(),
             max_text_tokens: 144,
             artifacts,
             files: BTreeMap::new(),

@@ -1,17 +1,21 @@
 //! Result files: JSON Lines and Parquet by extension, written under a temporary name until they are whole.
 
+mod arrays;
 mod json;
 mod parquet;
+mod stream;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use mbsd_data::ColumnType;
+use mbsd_data::staged::{stage, sync_folder_of};
 use serde_json::Value;
 use tempfile::TempPath;
 
 use super::JobError;
-use super::staged::{stage, sync_folder_of};
+
+pub(super) use stream::OutputStream;
 
 /// What the values of an output column are. Any of them may be null.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,9 +11,11 @@ use mbsd_data::{BadRow, Product};
 use mbsd_spec::{BatchLimits, Variant};
 
 use super::JobError;
+use super::clock::{Clock, Stage, peak_memory};
 use super::model::{Model, Sessions};
-use super::prepare::{Question, Row, prepare};
+use super::prepare::{Preparation, Question, Row, prepare};
 use super::score::{Scored, Scorer, Wanted};
+use super::texts::Texts;
 use crate::engine::{EngineKind, SessionOptions};
 
 /// How rows are put together.
@@ -59,7 +61,16 @@ impl Workers {
     /// tract computes on one thread and shares weights between sessions: a session a core. ONNX Runtime: sessions of up to 4
     /// threads each; a GPU has one session.
     pub fn new(engine: EngineKind, threads: Option<NonZeroUsize>) -> Self {
+        Self::with_sessions(engine, threads, None)
+    }
+
+    /// As [`Workers::new`], with so many sessions that share the threads out among themselves.
+    pub fn with_sessions(engine: EngineKind, threads: Option<NonZeroUsize>, sessions: Option<NonZeroUsize>) -> Self {
         let threads = threads.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+        if let Some(sessions) = sessions.map(NonZeroUsize::get) {
+            let session_threads = if engine == EngineKind::OrtCpu { (threads / sessions).max(1) } else { 1 };
+            return Self { prepare: threads, sessions, session_threads };
+        }
         match engine {
             EngineKind::Tract => Self { prepare: threads, sessions: threads, session_threads: 1 },
             EngineKind::OrtCpu => {
@@ -97,20 +108,29 @@ impl Plan<'_> {
     /// Products of a window. Depends on the question and the engine alone.
     fn window(&self, sizes: &Sizes) -> usize {
         let texts = match &self.question {
-            Question::Tags(tags) => tags.len().max(1),
+            Question::Tags(tags) => tags.most().max(1),
             Question::TagColumn(_) | Question::Product => 1,
         };
         sizes.window_texts.div_ceil(texts).clamp(MIN_WINDOW_PRODUCTS, sizes.window_products)
     }
 }
 
-/// Wall time of a job.
+/// What a job took. Processor time is of all threads, loading of graphs left out.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Timing {
     /// From the first row read to the last result, loading of graphs left out.
     pub(super) running: Duration,
     /// Loading of graphs.
     pub(super) loading: Duration,
+    pub(super) processor: Duration,
+    pub(super) read: Duration,
+    pub(super) decode: Duration,
+    pub(super) tokenize: Duration,
+    pub(super) write: Duration,
+    /// How often a text was tokenized.
+    pub(super) tokenized: u64,
+    /// Bytes, where the system tells.
+    pub(super) peak_memory: Option<u64>,
 }
 
 struct Window<T> {
@@ -129,6 +149,9 @@ pub(super) fn run(
     mut sink: impl FnMut(Scored) -> Result<(), JobError>,
 ) -> Result<Timing, JobError> {
     let start = Instant::now();
+    let clock = &Clock::start();
+    let texts = &Texts::new(&model.tokenizer);
+    let preparation = &Preparation { model, question: &plan.question, forced: plan.forced, texts, clock };
     let workers = plan.workers;
     let options = SessionOptions { threads: NonZeroUsize::new(workers.session_threads), ..plan.session.clone() };
     let sizes = match model.engine {
@@ -149,14 +172,14 @@ pub(super) fn run(
     thread::scope(|scope| {
         let size = plan.window(&sizes);
         let cut = plan.cut;
-        scope.spawn(move || read_windows(rows, size, cut, &permits, &read_to));
+        scope.spawn(move || read_windows(rows, size, cut, clock, &permits, &read_to));
         for _ in 0..workers.prepare {
             let (read, prepared_to) = (read.clone(), prepared_to.clone());
-            scope.spawn(move || prepare_windows(model, plan, &read, &prepared_to));
+            scope.spawn(move || prepare_windows(preparation, &read, &prepared_to));
         }
         for _ in 0..workers.sessions {
             let (prepared, scored_to) = (prepared.clone(), scored_to.clone());
-            let scorer = Scorer::new(model, &sessions, plan.wanted, sizes.batch);
+            let scorer = Scorer::new(model, &sessions, plan.wanted, sizes.batch, clock);
             scope.spawn(move || score_windows(scorer, &prepared, &scored_to));
         }
         // The ends held here would keep the queues open after the workers are done.
@@ -169,7 +192,12 @@ pub(super) fn run(
             waiting.insert(index, outcome);
             while let Some(outcome) = waiting.remove(&next) {
                 for row in outcome? {
-                    sink(row)?;
+                    if let Err(bad) = &row.product
+                        && bad.is_input_lost()
+                    {
+                        return Err(JobError::InputLost { row: bad.row, reason: bad.error.message.clone() });
+                    }
+                    clock.during(Stage::Write, || sink(row))?;
                 }
                 next += 1;
                 let _ = give_back.try_send(());
@@ -179,7 +207,17 @@ pub(super) fn run(
         waiting.into_values().try_for_each(|outcome| outcome.map(drop))
     })?;
     let loading = sessions.load_time();
-    Ok(Timing { running: start.elapsed().saturating_sub(loading), loading })
+    Ok(Timing {
+        running: start.elapsed().saturating_sub(loading),
+        loading,
+        processor: clock.total(),
+        read: clock.of(Stage::Read),
+        decode: clock.of(Stage::Decode),
+        tokenize: clock.of(Stage::Tokenize),
+        write: clock.of(Stage::Write),
+        tokenized: texts.tokenized(),
+        peak_memory: peak_memory(),
+    })
 }
 
 // A send fails when the stage after it has ended, after an error; then this stage ends too.
@@ -188,6 +226,7 @@ fn read_windows(
     mut rows: impl Iterator<Item = Result<Product, BadRow>>,
     size: usize,
     cut: Option<Cut<'_>>,
+    clock: &Clock,
     permits: &Receiver<()>,
     to: &Sender<Window<Result<Product, BadRow>>>,
 ) {
@@ -205,7 +244,7 @@ fn read_windows(
             }
             most = usize::try_from(left).map_or(size, |left| left.min(size));
         }
-        let window: Vec<_> = rows.by_ref().take(most).collect();
+        let window: Vec<_> = clock.during(Stage::Read, || rows.by_ref().take(most).collect());
         taken += window.len() as u64;
         if window.is_empty() || to.send(Window { index, rows: window }).is_err() {
             return;
@@ -214,13 +253,12 @@ fn read_windows(
 }
 
 fn prepare_windows(
-    model: &Model,
-    plan: &Plan<'_>,
+    preparation: &Preparation<'_>,
     from: &Receiver<Window<Result<Product, BadRow>>>,
     to: &Sender<Window<Row>>,
 ) {
     for Window { index, rows } in from {
-        let rows = rows.into_iter().map(|row| prepare(model, &plan.question, plan.forced, row)).collect();
+        let rows = rows.into_iter().map(|row| prepare(preparation, row)).collect();
         if to.send(Window { index, rows }).is_err() {
             return;
         }

@@ -7,6 +7,7 @@ use mbsd_spec::text::TextRow;
 use mbsd_spec::{BatchLimits, NamedTensors, RowError, Variant, collate_pixels, collate_text, plan};
 
 use super::JobError;
+use super::clock::{Clock, Stage};
 use super::model::{Model, Sessions};
 use super::prepare::Row;
 use crate::engine::Session;
@@ -54,6 +55,7 @@ pub(super) struct Scorer<'a> {
     own: BTreeMap<Variant, Box<dyn Session>>,
     wanted: Wanted,
     limits: BatchLimits,
+    clock: &'a Clock,
 }
 
 /// One row of a batch: text of a product, and its pixels.
@@ -64,32 +66,21 @@ struct Unit<'a> {
 }
 
 impl<'a> Scorer<'a> {
-    pub(super) fn new(model: &'a Model, sessions: &'a Sessions<'a>, wanted: Wanted, limits: BatchLimits) -> Self {
-        Self { model, sessions, own: BTreeMap::new(), wanted, limits }
+    pub(super) fn new(
+        model: &'a Model,
+        sessions: &'a Sessions<'a>,
+        wanted: Wanted,
+        limits: BatchLimits,
+        clock: &'a Clock,
+    ) -> Self {
+        Self { model, sessions, own: BTreeMap::new(), wanted, limits, clock }
     }
 
     /// Answers a window, in its order.
     pub(super) fn score(&mut self, window: Vec<Row>) -> Result<Vec<Scored>, JobError> {
         let mut values: Vec<Vec<Vec<f32>>> = window.iter().map(|_| Vec::new()).collect();
         for variant in Variant::ENCODERS {
-            let units = units(&window, variant);
-            let image_tokens = self.model.image_tokens(variant);
-            let lengths: Vec<usize> =
-                units.iter().map(|unit| unit.text.map_or(0, TextRow::len) + image_tokens).collect();
-            let mut answers: Vec<Vec<f32>> = vec![Vec::new(); units.len()];
-            let planned = plan(&lengths, self.limits);
-            // Rows of a batch are sorted by length.
-            let apart = |a: &usize, b: &usize| !self.model.equal_lengths || lengths[*a] == lengths[*b];
-            let batches: Vec<&[usize]> = planned.iter().flat_map(|batch| batch.chunk_by(apart)).collect();
-            for batch in batches {
-                let rows: Vec<&Unit<'_>> = batch.iter().map(|&unit| &units[unit]).collect();
-                for (unit, answer) in batch.iter().zip(self.run(variant, &rows)?) {
-                    answers[*unit] = answer;
-                }
-            }
-            for (unit, answer) in units.iter().zip(answers) {
-                values[unit.product].push(answer);
-            }
+            self.answer(variant, &window, &mut values)?;
         }
         let scored = window.into_iter().zip(values).map(|(row, values)| {
             let answer = row.prepared.and_then(|prepared| {
@@ -105,11 +96,38 @@ impl<'a> Scorer<'a> {
         Ok(scored.collect())
     }
 
+    /// Adds to each product of the window that goes through `variant` the answers to its questions, in their order.
+    ///
+    /// This is where the K questions about a product become work for a graph: here K rows of the batch, each with the product's text
+    /// and pixels in it. A graph that reads a product once for all of its questions has its place beside it.
+    fn answer(&mut self, variant: Variant, window: &[Row], values: &mut [Vec<Vec<f32>>]) -> Result<(), JobError> {
+        let units = units(window, variant);
+        let image_tokens = self.model.image_tokens(variant);
+        let lengths: Vec<usize> = units.iter().map(|unit| unit.text.map_or(0, TextRow::len) + image_tokens).collect();
+        let mut answers: Vec<Vec<f32>> = vec![Vec::new(); units.len()];
+        let planned = plan(&lengths, self.limits);
+        // Rows of a batch are sorted by length.
+        let apart = |a: &usize, b: &usize| !self.model.equal_lengths || lengths[*a] == lengths[*b];
+        let batches: Vec<&[usize]> = planned.iter().flat_map(|batch| batch.chunk_by(apart)).collect();
+        for batch in batches {
+            let rows: Vec<&Unit<'_>> = batch.iter().map(|&unit| &units[unit]).collect();
+            for (unit, answer) in batch.iter().zip(self.run(variant, &rows)?) {
+                answers[*unit] = answer;
+            }
+        }
+        for (unit, answer) in units.iter().zip(answers) {
+            values[unit.product].push(answer);
+        }
+        Ok(())
+    }
+
     /// The wanted values of each row of one batch.
     fn run(&mut self, variant: Variant, rows: &[&Unit<'_>]) -> Result<Vec<Vec<f32>>, JobError> {
         let session = match self.own.entry(variant) {
             std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::btree_map::Entry::Vacant(entry) => entry.insert(self.sessions.take(variant)?),
+            std::collections::btree_map::Entry::Vacant(entry) => {
+                entry.insert(self.clock.during(Stage::Load, || self.sessions.take(variant))?)
+            }
         };
         let texts: Vec<&TextRow> = rows.iter().filter_map(|row| row.text).collect();
         let pixels: Vec<&[f32]> = rows.iter().filter_map(|row| row.pixels).collect();
@@ -124,6 +142,14 @@ impl<'a> Scorer<'a> {
         inputs.retain(|name, _| session.inputs().iter().any(|input| input.name == *name));
         let outputs = session.run(&inputs)?;
         split(variant, &outputs, self.wanted.name(), rows.len())
+    }
+}
+
+impl Drop for Scorer<'_> {
+    fn drop(&mut self) {
+        for (variant, session) in std::mem::take(&mut self.own) {
+            self.sessions.give_back(variant, session);
+        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! Where the rows of a job go: one file, or a folder of shards that can be gone on with.
 
+use std::io::Write;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
 use mbsd_data::ColumnType;
 use mbsd_spec::RowError;
@@ -11,16 +12,28 @@ use serde_json::Value;
 
 use super::JobError;
 use super::ledger::{Identity, Ledger, Opened, ShardLine};
-use super::output::{Field, FieldType, OutputColumn, OutputFile};
+use super::output::{Field, FieldType, OutputColumn, OutputFile, OutputStream};
 use super::summary::Summary;
 
 /// Where results go.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub enum Destination<'a> {
     /// One file, `.parquet` or `.jsonl`, that appears when it is whole. Rows without a result are in it, with their error.
     File(&'a Path),
     /// A folder of shards. Rows without a result are in files of their own.
     Folder(&'a ShardedOutput),
+    /// An Arrow IPC stream, with an end mark when it is whole. Rows without a result are in it, with their error.
+    Stream(&'a Mutex<dyn Write + Send>),
+}
+
+impl std::fmt::Debug for Destination<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Folder(sharded) => f.debug_tuple("Folder").field(sharded).finish(),
+            Self::Stream(_) => f.write_str("Stream"),
+        }
+    }
 }
 
 /// A folder of shards.
@@ -72,6 +85,7 @@ pub(super) struct Rejected<'a> {
 pub(super) enum Sink<'a> {
     File(OutputFile),
     Shards(Box<Shards<'a>>),
+    Stream(Box<OutputStream<'a>>),
 }
 
 /// What opening a destination found.
@@ -86,15 +100,22 @@ impl<'a> Sink<'a> {
     pub(super) fn open(
         destination: Destination<'a>,
         columns: &'a [OutputColumn],
-        inputs: &[&Path],
+        input: &Path,
         summary: &mut Summary,
     ) -> Result<Opening<'a>, JobError> {
         let sharded = match destination {
             Destination::File(path) => {
-                return Ok(Opening::Ready(Self::File(OutputFile::create(path, columns, inputs)?)));
+                outside(path, input)?;
+                let inputs = mbsd_data::input_files(input).unwrap_or_default();
+                let inputs: Vec<&Path> = inputs.iter().map(PathBuf::as_path).collect();
+                return Ok(Opening::Ready(Self::File(OutputFile::create(path, columns, &inputs)?)));
+            }
+            Destination::Stream(output) => {
+                return Ok(Opening::Ready(Self::Stream(Box::new(OutputStream::new(output, columns)?))));
             }
             Destination::Folder(sharded) => sharded,
         };
+        outside(&sharded.folder, input)?;
         let part = |shard| sharded.path("part", shard, sharded.format.extension());
         Ok(match Ledger::open(&sharded.folder, &sharded.identity, sharded.resume, part)? {
             Opened::Finished(earlier) => Opening::Finished(earlier),
@@ -115,6 +136,7 @@ impl<'a> Sink<'a> {
     ) -> Result<(), JobError> {
         match self {
             Self::File(file) => file.write(row),
+            Self::Stream(stream) => stream.write(row),
             Self::Shards(shards) => shards.write(row, rejected, counted),
         }
     }
@@ -123,6 +145,7 @@ impl<'a> Sink<'a> {
     pub(super) fn finish(self, summary: &Summary, stopped: bool) -> Result<(), JobError> {
         match self {
             Self::File(file) => file.finish(),
+            Self::Stream(stream) => stream.finish(),
             Self::Shards(mut shards) => {
                 shards.close()?;
                 if stopped {
@@ -133,6 +156,19 @@ impl<'a> Sink<'a> {
             }
         }
     }
+}
+
+/// Refuses an output within a folder of inputs: the next start would read it.
+fn outside(output: &Path, input: &Path) -> Result<(), JobError> {
+    let within = |output: &Path| {
+        let around = output.ancestors().skip(1).find(|folder| folder.is_dir())?.canonicalize().ok()?;
+        Some(around.starts_with(input.canonicalize().ok()?))
+    };
+    if input.is_dir() && within(&std::path::absolute(output).unwrap_or_default()) == Some(true) {
+        let message = format!("--output {} lies within the input folder; write beside it", output.display());
+        return Err(JobError::Setting(message));
+    }
+    Ok(())
 }
 
 /// A job in shards at work.
@@ -209,8 +245,8 @@ impl Shards<'_> {
         let bytes = std::fs::metadata(&path)
             .map_err(|source| JobError::Output { path: path.clone(), source: source.into() })?
             .len();
-        let Summary { rows, scored, products, errors, variants, .. } = counts;
-        self.ledger.add(ShardLine { shard, rows, scored, products, errors, variants, bytes })
+        let Summary { rows, scored, products, questions, errors, variants, .. } = counts;
+        self.ledger.add(ShardLine { shard, rows, scored, products, questions, errors, variants, bytes })
     }
 }
 

@@ -3,14 +3,15 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mbsd_data::Products;
+use mbsd_data::{Candidates, Column, Product, Products};
 use mbsd_spec::Task;
 
 use super::JobError;
+use super::choice::{Choice, TagOptions};
 use super::model::Model;
 use super::output::{Field, FieldType, OutputColumn};
-use super::pipeline::{self, Cut, Plan, Progress, Workers};
-use super::prepare::Question;
+use super::pipeline::{self, Cut, Plan, Workers};
+use super::prepare::{Question, Tags};
 use super::rows::{product_columns, product_fields};
 use super::score::{Answer, Wanted};
 use super::sink::{Destination, Opening, Rejected, Sink};
@@ -32,26 +33,33 @@ pub struct Catalogue<'a> {
     /// How the cores are shared out.
     pub workers: Workers,
     /// Told how far the job is.
-    pub progress: Progress<'a>,
+    pub progress: &'a (dyn Fn(Done) + Sync),
 }
 
-/// Which tags a product keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct TagOptions {
-    /// At most so many, the best.
-    pub top: Option<usize>,
-    /// Those of at least this probability. Without it and without `top`, the bundle's threshold; without it and with
-    /// `top`, any.
-    pub threshold: Option<f32>,
+/// How far a job is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Done {
+    /// Rows that have a result or an error, those of earlier starts too.
+    pub rows: u64,
+    /// Questions answered.
+    pub questions: u64,
+    /// Rows without a result.
+    pub errors: u64,
 }
 
-/// Scores tags for every product, for match bundles. Own column: `tags`, a list of `{tag, score}`, best first, the score
-/// being the sigmoid of the logit.
+/// Scores tags for every product, for match bundles: all of `candidates`, or those listed for the product. Own column: `tags`, a list of
+/// `{tag, score}`, best first, the score being the sigmoid of the logit.
 ///
 /// # Errors
-/// See [`JobError`]; a tag too long for the model is one.
-pub fn tag(model: &Model, tags: &[String], options: TagOptions, job: Catalogue<'_>) -> Result<Summary, JobError> {
+/// See [`JobError`]; a tag too long for the model is one, and so is a column of `candidates` that the input has not.
+pub fn tag(
+    model: &Model,
+    candidates: &Candidates,
+    options: &TagOptions,
+    job: Catalogue<'_>,
+) -> Result<Summary, JobError> {
     model.require(Task::Match)?;
+    let tags = &candidates.tags;
     let ids: Vec<_> = tags.iter().map(|tag| model.tokenizer.encode(tag)).collect();
     for (tag, ids) in tags.iter().zip(&ids) {
         model
@@ -59,17 +67,28 @@ pub fn tag(model: &Model, tags: &[String], options: TagOptions, job: Catalogue<'
             .pair_row(ids, Some(&model.tokenizer.encode("")), model.max_text_tokens)
             .map_err(|error| JobError::Setting(format!("tag `{tag}`: {error}")))?;
     }
-    let threshold = match options {
-        TagOptions { threshold: Some(threshold), .. } => threshold,
-        TagOptions { top: Some(_), .. } => 0.0,
-        _ => model.threshold,
+    let by = match &candidates.by {
+        Some(by) => Some((position(job.products.columns(), &by.column)?, by.clone())),
+        None => None,
     };
-    let top = options.top.unwrap_or(usize::MAX);
+    let choice = Choice::new(tags, options, model)?;
+    let asked = Tags { ids: Vec::new(), by: by.clone() };
+    let question = Question::Tags(Tags { ids, by });
     let own = [OutputColumn::new("tags", FieldType::Scores("tag"))];
-    write_products(model, Question::Tags(ids), Wanted::Logits, &own, job, |answer| {
+    write_products(model, question, Wanted::Logits, &own, job, |product, answer| {
+        let all = || (0..tags.len()).collect();
+        let positions: Vec<usize> =
+            if asked.by.is_some() { asked.positions(product).unwrap_or_default() } else { all() };
         let scores = answer.values.iter().map(|logit| sigmoid(logit[0]));
-        let named = tags.iter().cloned().zip(scores).filter(|(_, score)| *score >= threshold);
-        vec![Field::Scores(best(named.collect(), top))]
+        vec![Field::Scores(choice.keep(positions.into_iter().zip(scores)))]
+    })
+}
+
+/// Where a further column of the input is.
+pub(super) fn position(columns: &[Column], name: &str) -> Result<usize, JobError> {
+    columns.iter().position(|column| column.name == name).ok_or_else(|| {
+        let present = columns.iter().map(|column| format!("`{}`", column.name)).collect::<Vec<_>>().join(", ");
+        JobError::Setting(format!("the input has no column `{name}` beside the products; it has: {present}"))
     })
 }
 
@@ -92,7 +111,7 @@ pub fn classify(model: &Model, options: ClassifyOptions, job: Catalogue<'_>) -> 
         OutputColumn::new("score", FieldType::Score),
         OutputColumn::new("classes", FieldType::Scores("label")),
     ];
-    write_products(model, Question::Product, Wanted::Logits, &own, job, |answer| {
+    write_products(model, Question::Product, Wanted::Logits, &own, job, |_, answer| {
         let scores = softmax(&answer.values[0]).into_iter().enumerate();
         let named = scores.map(|(class, score)| (model.label(class), score)).collect();
         let classes = best(named, options.top.max(1));
@@ -110,7 +129,7 @@ pub fn embed(model: &Model, job: Catalogue<'_>) -> Result<Summary, JobError> {
         return Err(JobError::Setting(message.to_owned()));
     }
     let own = [OutputColumn::new("vector", FieldType::Vector(model.config.hidden_size))];
-    write_products(model, Question::Product, Wanted::Pooled, &own, job, |mut answer| {
+    write_products(model, Question::Product, Wanted::Pooled, &own, job, |_, mut answer| {
         vec![Field::Vector(answer.values.swap_remove(0))]
     })
 }
@@ -121,18 +140,18 @@ fn write_products(
     wanted: Wanted,
     own: &[OutputColumn],
     job: Catalogue<'_>,
-    mut fields: impl FnMut(Answer) -> Vec<Field>,
+    mut fields: impl FnMut(&Product, Answer) -> Vec<Field>,
 ) -> Result<Summary, JobError> {
     let further = job.products.columns().len();
     let columns = product_columns(job.products.columns(), own);
     let mut summary = Summary::default();
-    let mut output = match Sink::open(job.output, &columns, &[job.input], &mut summary)? {
+    let mut output = match Sink::open(job.output, &columns, job.input, &mut summary)? {
         Opening::Ready(output) => output,
         Opening::Finished(earlier) => return Ok(*earlier),
     };
     let stopped = AtomicBool::new(false);
     let cut = match job.output {
-        Destination::File(_) => None,
+        Destination::File(_) | Destination::Stream(_) => None,
         Destination::Folder(sharded) => Some(Cut { rows: sharded.rows, stop: &sharded.stop, stopped: &stopped }),
     };
     let plan = Plan { question, wanted, forced: None, session: job.session, workers: job.workers, cut };
@@ -141,22 +160,27 @@ fn write_products(
     let timing = pipeline::run(model, &plan, job.products.skip(earlier), |scored| {
         let error = scored.answer.as_ref().err().cloned();
         let variant = scored.answer.as_ref().ok().map(|answer| answer.variant);
-        let counted = |summary: &mut Summary| summary.count(variant, error.as_ref());
+        let questions = scored.answer.as_ref().map_or(0, |answer| answer.values.len());
+        let counted = |summary: &mut Summary| {
+            summary.count(variant, error.as_ref());
+            summary.count_questions(questions);
+        };
         counted(&mut summary);
         let (row, id) = match &scored.product {
             Ok(product) => (product.row, Some(product.id.clone())),
             Err(bad) => (bad.row, bad.id.clone()),
         };
-        let own = match scored.answer {
-            Ok(answer) => {
+        let own = match (&scored.product, scored.answer) {
+            (Ok(product), Ok(answer)) => {
                 let variant = answer.variant;
-                Ok((fields(answer), variant))
+                Ok((fields(product, answer), variant))
             }
-            Err(error) => Err((own.len(), error)),
+            (Err(bad), Ok(_)) => Err((own.len(), bad.error.clone())),
+            (_, Err(error)) => Err((own.len(), error)),
         };
         let rejected = error.as_ref().map(|error| Rejected { row, id: id.as_deref(), error });
         output.write(&product_fields(scored.product, further, own), rejected, counted)?;
-        (job.progress)(summary.rows);
+        (job.progress)(Done { rows: summary.rows, questions: summary.questions, errors: summary.error_count() });
         match job.max_errors.filter(|&limit| summary.error_count() > limit) {
             Some(limit) => Err(summary.too_many(limit)),
             None => Ok(()),

@@ -174,6 +174,7 @@ pub(super) fn model(task: Task, available: &[Variant], behaviour: Behaviour) -> 
         tokenizer: tokenizer(),
         labels: if task == Task::Classification { ["w", "x", "y", "z"].map(str::to_owned).into() } else { Vec::new() },
         threshold: 0.5,
+        thresholds: BTreeMap::new(),
         max_text_tokens: 24,
         engine: EngineKind::Tract,
         equal_lengths: false,
@@ -184,6 +185,7 @@ pub(super) fn model(task: Task, available: &[Variant], behaviour: Behaviour) -> 
                 Ok(Box::new(FakeSession::new(variant, task, behaviour, log.clone())))
             })
         },
+        idle: Mutex::default(),
     };
     (model, log)
 }

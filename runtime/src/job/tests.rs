@@ -1,4 +1,8 @@
-use mbsd_data::DuplicateIds;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+
+use mbsd_data::{Candidates, DuplicateIds, ProductOptions, Products, attribute_of};
 use mbsd_spec::{Task, Variant};
 use serde_json::{Value, json};
 
@@ -8,8 +12,8 @@ use crate::engine::SessionOptions;
 
 const ALL: [Variant; 3] = Variant::ENCODERS;
 
-fn tags(names: &[&str]) -> Vec<String> {
-    names.iter().map(|name| (*name).to_owned()).collect()
+fn tags(names: &[&str]) -> Candidates {
+    Candidates { tags: names.iter().map(|name| (*name).to_owned()).collect(), by: None }
 }
 
 fn lines(text: &str) -> Vec<Value> {
@@ -35,9 +39,9 @@ not json
 "#,
     );
     let (model, log) = model(Task::Match, &ALL, Behaviour::default());
-    let options = TagOptions { top: None, threshold: Some(0.0) };
+    let options = TagOptions { threshold: Some(0.0), ..TagOptions::default() };
     let tags = tags(&["colour:red", "b"]);
-    let summary = folder.run("in.jsonl", "out.jsonl", ONE, |job| tag(&model, &tags, options, job)).unwrap();
+    let summary = folder.run("in.jsonl", "out.jsonl", ONE, |job| tag(&model, &tags, &options, job)).unwrap();
     let rows = lines(&folder.read("out.jsonl"));
     let brief: Vec<String> = rows
         .iter()
@@ -86,7 +90,7 @@ fn scores_and_batches_do_not_depend_on_threads() {
     let run = |output: &str, prepare: usize, sessions: usize| {
         let (model, log) = model(Task::Match, &ALL, Behaviour::default());
         let workers = Workers { prepare, sessions, session_threads: 1 };
-        folder.run("in.jsonl", output, workers, |job| tag(&model, &tags, TagOptions::default(), job)).unwrap();
+        folder.run("in.jsonl", output, workers, |job| tag(&model, &tags, &TagOptions::default(), job)).unwrap();
         let most = log.sessions.lock().unwrap().values().copied().max();
         assert!(most <= Some(sessions), "{most:?} sessions for {sessions} workers");
         (std::fs::read(folder.path(output)).unwrap(), log.sorted_batches())
@@ -160,15 +164,15 @@ fn tags_are_cut_by_rank_and_by_probability() {
     let given = tags(&["red", "blue", "a", "shoe", "red"]);
     let mut kept = |options: TagOptions, bundle: f32| -> Vec<String> {
         model.threshold = bundle;
-        folder.run("in.csv", "out.jsonl", ONE, |job| tag(&model, &given, options, job)).unwrap();
+        folder.run("in.csv", "out.jsonl", ONE, |job| tag(&model, &given, &options, job)).unwrap();
         let rows = lines(&folder.read("out.jsonl"));
         rows[0]["tags"].as_array().unwrap().iter().map(|tag| tag["tag"].as_str().unwrap().to_owned()).collect()
     };
     // Logits 2.7 (red), 2.8 (blue), 3.3 (a), 3.0 (shoe): scores 0.937, 0.943, 0.964, 0.953.
-    let all = TagOptions { top: None, threshold: Some(0.0) };
+    let all = TagOptions { threshold: Some(0.0), ..TagOptions::default() };
     assert_eq!(kept(all, 0.99), ["a", "shoe", "blue", "red", "red"], "best first, ties in the order given");
-    assert_eq!(kept(TagOptions { top: Some(2), threshold: None }, 0.99), ["a", "shoe"]);
-    assert_eq!(kept(TagOptions { top: Some(3), threshold: Some(0.95) }, 0.0), ["a", "shoe"]);
+    assert_eq!(kept(TagOptions { top: Some(2), ..TagOptions::default() }, 0.99), ["a", "shoe"]);
+    assert_eq!(kept(TagOptions { top: Some(3), threshold: Some(0.95), ..TagOptions::default() }, 0.0), ["a", "shoe"]);
     assert_eq!(kept(TagOptions::default(), 0.96), ["a"]);
     assert_eq!(kept(TagOptions::default(), 0.99), Vec::<String>::new());
 }
@@ -180,7 +184,7 @@ fn a_tag_that_does_not_fit_is_an_error_of_the_command() {
     let (model, _) = model(Task::Match, &ALL, Behaviour::default());
     let long = tags(&["red", &"a ".repeat(30)]);
     let error =
-        folder.run("in.csv", "out.jsonl", ONE, |job| tag(&model, &long, TagOptions::default(), job)).unwrap_err();
+        folder.run("in.csv", "out.jsonl", ONE, |job| tag(&model, &long, &TagOptions::default(), job)).unwrap_err();
     assert!(error.to_string().contains("takes 33 tokens"), "{error}");
     assert_eq!(folder.files(), ["in.csv"]);
 }
@@ -368,6 +372,303 @@ fn an_output_that_cannot_be_written_is_told_before_work_begins() {
     assert_eq!(std::fs::read_to_string(input).unwrap(), mixed_products(3));
 }
 
+/// Rows of `out.jsonl` as `id: tag tag`.
+fn kept(folder: &Folder) -> Vec<String> {
+    let brief = |row: &Value| {
+        let names: Vec<&str> =
+            row["tags"].as_array().into_iter().flatten().map(|tag| tag["tag"].as_str().unwrap()).collect();
+        let what = row["error"].as_str().map_or(names.join(" "), str::to_owned);
+        format!("{}: {what}", row["id"].as_str().unwrap())
+    };
+    lines(&folder.read("out.jsonl")).iter().map(brief).collect()
+}
+
+#[test]
+fn a_product_is_asked_the_tags_of_its_category() {
+    let folder = Folder::new();
+    folder.write(
+        "in.jsonl",
+        r#"{"id": "1", "title": "a", "kind": "shirt"}
+{"id": "2", "title": "a", "kind": "shoe"}
+{"id": "3", "title": "a", "image": "0.bmp", "kind": "hat"}
+{"id": "4", "title": "a", "kind": null}
+{"id": "5", "title": "a", "kind": "shirt", "image": "bad.bmp"}
+"#,
+    );
+    let lists = r#"{"by": "kind", "tags": {"shirt": ["colour:red", "colour:blue"], "shoe": ["b"]}, "default": ["a", "colour:red", "b"]}"#;
+    let read = |lists: &str| mbsd_data::read_candidates(folder.write("tags.json", lists)).unwrap();
+    let (model, log) = model(Task::Match, &ALL, Behaviour::default());
+    let options = TagOptions { threshold: Some(0.0), ..TagOptions::default() };
+    let job = |lists: &str| {
+        let candidates = read(lists);
+        folder.run("in.jsonl", "out.jsonl", ONE, |job| tag(&model, &candidates, &options, job))
+    };
+    let summary = job(lists).unwrap();
+    let rows = kept(&folder);
+    assert_eq!(rows[..4], ["1: colour:blue colour:red", "2: b", "3: colour:red b a", "4: colour:red b a"]);
+    assert!(rows[4].starts_with("5: image_not_an_image"), "{rows:?}");
+    assert_eq!((summary.questions, log.rows(Variant::Text), log.rows(Variant::Full)), (9, 6, 3));
+
+    let summary = job(&lists.replace(r#", "default": ["a", "colour:red", "b"]"#, "")).unwrap();
+    assert_eq!(summary.errors["no_tags"], 2);
+    assert_eq!(kept(&folder)[2], "3: no_tags: no tags are listed for `kind` \"hat\", and there is no default list");
+    let error = job(&lists.replace("kind", "category")).unwrap_err().to_string();
+    assert_eq!(error, "the input has no column `category` beside the products; it has: `kind`");
+}
+
+#[test]
+fn each_attribute_has_its_own_threshold_and_number() {
+    let folder = Folder::new();
+    folder.write("in.csv", "id,title\n1,a\n");
+    let (mut model, _) = model(Task::Match, &ALL, Behaviour::default());
+    // The score grows with the tokens of a tag: red 5, blue 6, shirt 7, shoe 8; `colour` and `a` are tokens too.
+    let given = tags(&["colour:red", "colour:blue", "a:shirt", "a:shoe", "b"]);
+    let run = |model: &mut Model, options: TagOptions| {
+        folder.run("in.csv", "out.jsonl", ONE, |job| tag(model, &given, &options, job)).map(|_| kept(&folder).remove(0))
+    };
+    let any = TagOptions { threshold: Some(0.0), ..TagOptions::default() };
+    let all = run(&mut model, any.clone()).unwrap();
+    let order: Vec<&str> = all[3..].split(' ').collect();
+    assert_eq!(order.len(), 5);
+    let of = |name: &str| order.iter().copied().filter(|tag| attribute_of(tag) == name).collect::<Vec<_>>();
+    let line = |tags: &[&str]| format!("1: {}", tags.join(" "));
+    let one_each: Vec<&str> =
+        order.iter().copied().filter(|tag| *tag == "b" || [of("colour")[0], of("a")[0]].contains(tag)).collect();
+    assert_eq!(run(&mut model, TagOptions { top_each: Some(1), ..any.clone() }).unwrap(), line(&one_each));
+    let top_of = [("a".to_owned(), 2)].into();
+    let two: Vec<&str> = order.iter().copied().filter(|tag| *tag != of("colour")[1]).collect();
+    assert_eq!(run(&mut model, TagOptions { top_each: Some(1), top_of, ..any.clone() }).unwrap(), line(&two));
+    let threshold_of = [("colour".to_owned(), 1.0)].into();
+    let without: Vec<&str> = order.iter().copied().filter(|tag| attribute_of(tag) != "colour").collect();
+    assert_eq!(run(&mut model, TagOptions { threshold_of, ..any.clone() }).unwrap(), line(&without));
+    // The bundle's own count where nothing else is said.
+    model.threshold = 0.0;
+    model.thresholds = [("a".to_owned(), 1.0)].into();
+    let without: Vec<&str> = order.iter().copied().filter(|tag| attribute_of(tag) != "a").collect();
+    assert_eq!(run(&mut model, TagOptions::default()).unwrap(), line(&without));
+    assert_eq!(run(&mut model, TagOptions { top: Some(5), ..TagOptions::default() }).unwrap(), all);
+    let error = run(&mut model, TagOptions { top_of: [("size".to_owned(), 1)].into(), ..any }).unwrap_err().to_string();
+    assert_eq!(error, "--top size=..: no tag has this attribute; there are: a, colour");
+}
+
+#[test]
+fn texts_are_tokenized_once_and_pictures_decoded_once() {
+    let folder = Folder::new();
+    let row = |row: usize| {
+        format!("{{\"id\": {row}, \"title\": \"{}\", \"image\": \"0.bmp\"}}\n", ["red", "blue shoe"][row % 2])
+    };
+    folder.write("in.jsonl", &(0..50).map(row).collect::<String>());
+    let (model, _) = model(Task::Match, &ALL, Behaviour::default());
+    let tags = tags(&["colour:red", "b", "a"]);
+    let workers = Workers { prepare: 4, sessions: 2, session_threads: 1 };
+    let summary =
+        folder.run("in.jsonl", "out.jsonl", workers, |job| tag(&model, &tags, &TagOptions::default(), job)).unwrap();
+    assert_eq!((summary.texts_tokenized, summary.questions), (2, 150));
+    let stages = summary.stages;
+    let outside = stages.read + stages.decode + stages.tokenize + stages.write;
+    assert!(stages.decode > 0.0 && stages.read > 0.0 && stages.write > 0.0 && stages.infer > 0.0, "{stages:?}");
+    assert!((stages.outside_inference - outside / (outside + stages.infer)).abs() < 1e-6, "{stages:?}");
+}
+
+fn sharded(folder: &Folder, resume: bool) -> ShardedOutput {
+    ShardedOutput {
+        folder: folder.path("out"),
+        format: ShardFormat::Jsonl,
+        rows: 100.try_into().unwrap(),
+        resume,
+        identity: Identity { input: "i".to_owned(), bundle: "b".to_owned(), settings: Default::default() },
+        stop: Arc::new(AtomicBool::new(false)),
+    }
+}
+
+#[test]
+fn an_input_that_is_cut_while_it_is_read_ends_the_job_and_is_gone_on_with() {
+    let folder = Folder::new();
+    let row = |row: usize| format!("{{\"id\": {row}, \"title\": \"red {}\"}}\n", "b ".repeat(200));
+    let content: String = (0..1000).map(row).collect();
+    let input = folder.write("in.jsonl", &content);
+    let (model, _) = model(Task::Classification, &ALL, Behaviour::default());
+    let job = |destination: &ShardedOutput, cut: Option<u64>| {
+        folder.run_to("in.jsonl", Destination::Folder(destination), ONE, |job| {
+            // The columns are known and the file is open: it is lost under the reader's eyes.
+            if let Some(bytes) = cut {
+                std::fs::OpenOptions::new().write(true).open(&input).unwrap().set_len(bytes).unwrap();
+            }
+            classify(&model, ClassifyOptions { top: 1 }, job)
+        })
+    };
+    let error = job(&sharded(&folder, false), Some(content.len() as u64 / 2)).unwrap_err();
+    assert!(matches!(error, JobError::InputLost { row: 500..502, .. }), "{error:?}");
+    assert!(error.to_string().contains("on cannot be had") && error.to_string().contains("--resume"), "{error}");
+    let parts = || (0..10).filter(|part| folder.path(&format!("out/part-{part:05}.jsonl")).exists()).count();
+    assert_eq!(parts(), 5, "what was done is kept");
+    folder.write("in.jsonl", &content);
+    let summary = job(&sharded(&folder, true), None).unwrap();
+    assert_eq!((summary.rows, summary.earlier_rows, parts()), (1000, 500, 10));
+    // One file is there whole or not at all.
+    let outcome = folder.run("in.jsonl", "one.jsonl", ONE, |job| {
+        std::fs::OpenOptions::new().write(true).open(&input).unwrap().set_len(1000).unwrap();
+        classify(&model, ClassifyOptions { top: 1 }, job)
+    });
+    assert!(matches!(outcome, Err(JobError::InputLost { .. })) && !folder.path("one.jsonl").exists());
+}
+
+#[test]
+fn an_output_within_the_input_folder_is_refused() {
+    let folder = Folder::new();
+    folder.write("in.jsonl", &mixed_products(3));
+    let (model, _) = model(Task::Classification, &ALL, Behaviour::default());
+    for output in ["out.jsonl", "new/out.jsonl"] {
+        let path = folder.path(output);
+        let outcome =
+            folder.run_to("", Destination::File(&path), ONE, |job| classify(&model, ClassifyOptions { top: 1 }, job));
+        let error = outcome.unwrap_err().to_string();
+        assert!(error.contains("lies within the input folder"), "{error}");
+    }
+}
+
+#[test]
+fn streams_are_answered_one_after_the_other_by_sessions_that_stay() {
+    let folder = Folder::new();
+    let (model, log) = model(Task::Match, &ALL, Behaviour::default());
+    let tags = tags(&["colour:red", "b"]);
+    let output: Mutex<Box<dyn std::io::Write + Send>> = Mutex::new(Box::new(Vec::new()));
+    let written: Arc<Mutex<Vec<u8>>> = Arc::default();
+    struct Tee(Arc<Mutex<Vec<u8>>>);
+    impl std::io::Write for Tee {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    *output.lock().unwrap() = Box::new(Tee(written.clone()));
+    let workers = Workers { prepare: 1, sessions: 2, session_threads: 1 };
+    for start in [0, 300] {
+        let ids = arrow::array::StringArray::from_iter_values((start..start + 300).map(|row| row.to_string()));
+        let titles = arrow::array::StringArray::from_iter((0..300).map(|row| (row != 7).then_some("red shirt")));
+        let batch = arrow::array::RecordBatch::try_from_iter_with_nullable([
+            ("id", Arc::new(ids) as arrow::array::ArrayRef, true),
+            ("title", Arc::new(titles) as arrow::array::ArrayRef, true),
+        ])
+        .unwrap();
+        let mut stream = arrow_ipc::writer::StreamWriter::try_new(Vec::new(), &batch.schema()).unwrap();
+        stream.write(&batch).unwrap();
+        stream.finish().unwrap();
+        let bytes = std::io::Cursor::new(stream.into_inner().unwrap());
+        let summary = tag(
+            &model,
+            &tags,
+            &TagOptions { threshold: Some(0.0), ..TagOptions::default() },
+            Catalogue {
+                products: Products::read_arrow("test", Box::new(bytes), &ProductOptions::default()).unwrap(),
+                input: Path::new("-"),
+                output: Destination::Stream(&output),
+                max_errors: None,
+                session: &SessionOptions::default(),
+                workers,
+                progress: &|_| (),
+            },
+        )
+        .unwrap();
+        assert_eq!((summary.rows, summary.scored), (300, 299));
+    }
+    assert!(log.sessions.lock().unwrap()[&Variant::Text] <= 2, "sessions of the first stream serve the second");
+    // The streams lie one behind the other, and each is one that others read.
+    let bytes = written.lock().unwrap().clone();
+    let mut rest = std::io::Cursor::new(bytes);
+    let mut rows = Vec::new();
+    for _ in 0..2 {
+        let mut reader = arrow_ipc::reader::StreamReader::try_new(&mut rest, None).unwrap();
+        let names: Vec<String> = reader.schema().fields().iter().map(|field| field.name().clone()).collect();
+        assert_eq!(names, ["id", "title", "image", "tags", "variant", "error"]);
+        for batch in reader.by_ref() {
+            let batch = batch.unwrap();
+            let ids = arrow::array::AsArray::as_string::<i32>(batch.column(0)).clone();
+            let errors = arrow::array::AsArray::as_string::<i32>(batch.column(5)).clone();
+            rows.extend(ids.iter().zip(errors.iter()).map(|(id, error)| (id.unwrap().to_owned(), error.is_some())));
+        }
+    }
+    let expected: Vec<(String, bool)> = (0..600).map(|row| (row.to_string(), row % 300 == 7)).collect();
+    assert_eq!(rows, expected);
+    drop(folder);
+}
+
+#[test]
+fn thresholds_are_tuned_for_each_attribute() {
+    let folder = Folder::new();
+    // The logit grows with the token of the tag and with the title. Of `a`, long titles match; of `b`, all but the shortest.
+    let row = |row: usize| {
+        let (name, words) = (["a", "b"][row % 2], 1 + row / 2 % 10);
+        let label = if name == "a" { words > 7 } else { words > 2 };
+        format!(
+            "{{\"id\": {row}, \"title\": \"{}\", \"tag\": \"{name}:red\", \"label\": {label}}}\n",
+            "red ".repeat(words)
+        )
+    };
+    folder.write("in.jsonl", &(0..100).map(row).collect::<String>());
+    let (mut model, _) = model(Task::Match, &ALL, Behaviour::default());
+    let session = SessionOptions::default();
+    let options = EvalOptions {
+        label_column: "label",
+        tag_column: "tag",
+        variant: None,
+        session: &session,
+        workers: ONE,
+        progress: &|_| (),
+    };
+    let tuned = tune_thresholds(&model, folder.products("in.jsonl", DuplicateIds::Allow), None, &options).unwrap();
+    assert_eq!(tuned.attributes.keys().collect::<Vec<_>>(), ["a", "b"]);
+    let (a, b) = (tuned.attributes["a"], tuned.attributes["b"]);
+    assert_eq!((a.f1, b.f1, a.rows, b.rows), (1.0, 1.0, 50, 50));
+    assert!(a.threshold > b.threshold && a.f1_before < 1.0 && tuned.overall.f1 < 1.0, "{tuned:?}");
+    model.threshold = tuned.overall.threshold;
+    let measure = |model: &Model| eval(model, folder.products("in.jsonl", DuplicateIds::Allow), &options).unwrap();
+    assert!(measure(&model).f1 < 1.0);
+    model.thresholds = tuned.attributes.iter().map(|(name, tuned)| (name.clone(), tuned.threshold)).collect();
+    assert_eq!(measure(&model).f1, 1.0, "what is tuned is what is used");
+    folder.write("one.jsonl", "{\"id\": 1, \"title\": \"red\", \"tag\": \"a:b\", \"label\": 1}\n");
+    let error = tune_thresholds(&model, folder.products("one.jsonl", DuplicateIds::Allow), None, &options).unwrap_err();
+    assert!(error.to_string().contains("rows of both labels"), "{error}");
+}
+
+#[test]
+fn same_products_are_found_and_grouped() {
+    let folder = Folder::new();
+    // Vectors are (sum of tokens, 0, pixel, tokens): equal titles have equal ones, and the fake head calls only those the same.
+    let titles = ["red", "blue shoe", "red", "a b a b", "blue shoe", "red", "shirt shirt shirt"];
+    let rows: String =
+        (titles.iter().zip(1..)).map(|(title, id)| format!("{{\"id\": {id}, \"title\": \"{title}\"}}\n")).collect();
+    folder.write("in.jsonl", &format!("{rows}{{\"id\": 8, \"title\": 8}}\n"));
+    let (model, log) = model(Task::Alignment, &ALL, Behaviour::default());
+    let groups = folder.path("groups.jsonl");
+    let options = NeighbourOptions { neighbours: 3, min_similarity: -1.0, threshold: None, groups: Some(&groups) };
+    let summary = folder.run("in.jsonl", "out.jsonl", ONE, |job| find_pairs(&model, &options, job)).unwrap();
+    let pairs = lines(&folder.read("out.jsonl"));
+    let same: Vec<String> = pairs
+        .iter()
+        .filter(|row| row["match"] == true)
+        .map(|row| format!("{}={}", row["source"].as_str().unwrap(), row["target"].as_str().unwrap()))
+        .collect();
+    assert_eq!(same, ["1=3", "1=6", "2=5", "3=6"]);
+    assert!(pairs.iter().filter(|row| row["match"] == true).all(|row| row["similarity"].as_f64().unwrap() > 0.999_999));
+    let bad = pairs.last().unwrap();
+    assert_eq!((bad["source"].as_str(), bad["target"].as_str()), (Some("8"), None));
+    assert!(bad["error"].as_str().unwrap().starts_with("wrong_type"), "{bad}");
+    let groups = lines(&folder.read("groups.jsonl"));
+    let brief: Vec<(&str, &str, i64)> = groups
+        .iter()
+        .map(|row| (row["id"].as_str().unwrap(), row["group"].as_str().unwrap(), row["size"].as_i64().unwrap()))
+        .collect();
+    assert_eq!(brief, [("1", "1", 3), ("3", "1", 3), ("6", "1", 3), ("2", "2", 2), ("5", "2", 2)]);
+    assert_eq!((summary.products, log.rows(Variant::Text)), (7, 7), "each product is encoded once");
+    let none = NeighbourOptions { min_similarity: 0.999_999, groups: None, ..options };
+    folder.run("in.jsonl", "few.jsonl", ONE, |job| find_pairs(&model, &none, job)).unwrap();
+    assert_eq!(lines(&folder.read("few.jsonl")).len(), 5);
+}
+
 #[test]
 fn the_fashion_products_go_through_whole() {
     let Some(data) = std::env::var_os("MBSD_DATA") else {
@@ -376,15 +677,15 @@ fn the_fashion_products_go_through_whole() {
     };
     let fashion = std::path::Path::new(&data).join("fashion");
     let folder = Folder::new();
-    let tags = mbsd_data::read_tags(fashion.join("tags.txt")).unwrap();
-    assert_eq!(tags.len(), 35);
+    let tags = mbsd_data::read_candidates(fashion.join("tags.txt")).unwrap();
+    assert_eq!(tags.tags.len(), 35);
     for (file, count) in [("folder-sample/products.jsonl", 300), ("large-224/validation.parquet", 1153)] {
         let (model, log) = model(Task::Match, &ALL, Behaviour::default());
         let input = fashion.join(file);
         let summary = tag(
             &model,
             &tags,
-            TagOptions { top: Some(1), threshold: None },
+            &TagOptions { top: Some(1), ..TagOptions::default() },
             Catalogue {
                 products: mbsd_data::Products::open(&input, &Default::default()).unwrap(),
                 input: &input,

@@ -165,6 +165,7 @@ pub(crate) fn bundle(folder: &Path) -> PathBuf {
         task: Task::Match,
         labels: Vec::new(),
         threshold: Some(0.5),
+        thresholds: BTreeMap::new(),
         max_text_tokens: 144,
         artifacts,
         files: BTreeMap::new(),

@@ -1,12 +1,13 @@
 //! Pairs as a file: Parquet or JSON Lines by extension, under a temporary name until it is whole.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{Int64Builder, RecordBatch, StringBuilder};
 use arrow::datatypes::{DataType, Field, Schema};
+use mbsd_data::staged::{stage, write_whole};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
@@ -145,24 +146,9 @@ fn failure(path: &Path) -> impl Fn(Failure) -> PairsError + use<> {
     move |source| PairsError::Write { path: path.clone(), source }
 }
 
-/// An empty file beside its destination, under a name of its own. It is removed where it is not renamed.
-fn stage(destination: &Path) -> std::io::Result<(File, TempPath)> {
-    let folder = destination.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Made here rather than by `tempfile`, whose files nobody else may read.
-    let staged = tempfile::Builder::new()
-        .prefix(".mbsd-")
-        .suffix(".tmp")
-        .make_in(folder, |path| OpenOptions::new().write(true).create_new(true).open(path))?;
-    Ok(staged.into_parts())
-}
-
-/// Writes a text file under a temporary name, then renames it.
+/// Writes a text file whole.
 pub(super) fn write_text(path: &Path, text: &str) -> Result<(), PairsError> {
-    let written = stage(path).and_then(|(mut file, staged)| {
-        file.write_all(text.as_bytes())?;
-        staged.persist(path).map_err(|error| error.error)
-    });
-    written.map_err(|error| failure(path)(error.into()))
+    write_whole(path, text).map_err(|error| failure(path)(error.into()))
 }
 
 #[cfg(test)]

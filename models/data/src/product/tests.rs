@@ -89,7 +89,7 @@ fn columns_may_have_other_names_and_must_be_there() {
 fn a_file_that_cannot_be_used_is_an_error_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
     for (name, content, message) in [
-        ("a.xlsx", &b"x"[..], "use .parquet, .jsonl, .ndjson, .csv or .tsv"),
+        ("a.xlsx", &b"x"[..], "use .parquet, .arrow, .jsonl, .csv or .tsv, text also with .gz or .zst"),
         ("a.parquet", b"", "not a Parquet file, or cut short"),
         ("b.parquet", b"<html>", "not a Parquet file, or cut short"),
         ("a.csv", b"", "no column `id`; it has: no columns"),

@@ -23,6 +23,9 @@ pub struct Manifest {
     /// Probability from which a tag or a pair counts as matching; match and alignment only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f32>,
+    /// The same by attribute name, for tags of that attribute (`Colour` of `Colour:Black`); match only.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub thresholds: BTreeMap<String, f32>,
     /// Text tokens a row may have, `[CLS]` and `[SEP]` included.
     pub max_text_tokens: usize,
     /// The graphs.
@@ -157,6 +160,13 @@ pub struct Provenance {
 }
 
 impl Manifest {
+    /// The text of `manifest.json`.
+    pub fn to_json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).expect("a struct of plain fields is JSON");
+        text.push('\n');
+        text
+    }
+
     /// The artifact of a variant in a precision.
     pub fn artifact(&self, variant: Variant, precision: Precision) -> Option<&Artifact> {
         self.artifacts.iter().find(|a| a.variant == variant && a.precision == precision)

@@ -168,9 +168,7 @@ impl BundleWriter {
         // It goes where nothing was put into it.
         let _ = fs::remove_dir(self.path(names::REFERENCE));
         self.digest_folder("", &mut manifest)?;
-        let mut text = serde_json::to_string_pretty(&manifest).expect("a struct of plain fields is JSON");
-        text.push('\n');
-        self.write(names::MANIFEST, text)?;
+        self.write(names::MANIFEST, manifest.to_json())?;
         self.folder.finish()?;
         Ok(manifest)
     }

@@ -7,7 +7,7 @@ use mbsd_spec::{Task, Variant};
 use serde_json::json;
 
 use super::super::testing::{Behaviour, Folder, ONE, mixed_products, model};
-use super::super::{Catalogue, ClassifyOptions, Workers, classify};
+use super::super::{Catalogue, ClassifyOptions, Done, Workers, classify};
 use super::*;
 
 const ROWS: usize = 333;
@@ -37,7 +37,7 @@ fn start(
 ) -> Result<Summary, JobError> {
     let (model, _) = model(Task::Classification, &Variant::ENCODERS, behaviour);
     let seen = AtomicUsize::new(0);
-    let progress = |_: u64| {
+    let progress = |_: Done| {
         if seen.fetch_add(1, Ordering::Relaxed) + 1 == stop_after {
             output.stop.store(true, Ordering::Relaxed);
         }

@@ -1,4 +1,4 @@
-//! Panics of the Parquet reader become errors: it takes some things in a file for granted.
+//! Panics of the Parquet and Arrow readers become errors: they take some things in a file for granted.
 
 use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};
@@ -13,7 +13,7 @@ thread_local! {
 /// Runs `work` and turns a panic into an error. Nothing is printed.
 ///
 /// The caller must not use what `work` borrowed mutably after an error: it may be half changed.
-pub(super) fn catch<T>(work: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
+pub(crate) fn catch<T>(work: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
     static QUIET: Once = Once::new();
     QUIET.call_once(|| {
         let usual = panic::take_hook();

@@ -4,16 +4,13 @@ use arrow::array::{Array, ArrayRef, AsArray, StructArray};
 use arrow::datatypes::{DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type};
 use arrow::datatypes::{UInt8Type, UInt16Type, UInt32Type, UInt64Type};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use parquet::basic::{ConvertedType, LogicalType, Type as PhysicalType};
-use parquet::schema::types::Type;
 use serde_json::{Map, Number, Value};
 
-use super::is_text;
-use crate::cell::{Cell, ColumnType};
+use crate::cell::Cell;
 
 /// How a top-level column becomes cells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reading {
+pub(crate) enum Reading {
     /// Bytes that are to be text.
     Text,
     /// Bytes.
@@ -27,41 +24,7 @@ pub(super) enum Reading {
 }
 
 impl Reading {
-    pub(super) fn of(field: &Type, is_image: bool) -> Self {
-        if field.is_primitive() {
-            return match field.get_physical_type() {
-                _ if is_text(field) => Self::Text,
-                PhysicalType::BYTE_ARRAY | PhysicalType::FIXED_LEN_BYTE_ARRAY if is_raw(field) && is_image => {
-                    Self::Bytes
-                }
-                _ if is_raw(field) => Self::Skipped,
-                _ => Self::Value,
-            };
-        }
-        if is_image && field.get_fields().iter().any(|part| matches!(part.name(), "bytes" | "path")) {
-            return Self::Image;
-        }
-        if has_raw(field) { Self::Skipped } else { Self::Value }
-    }
-
-    pub(super) fn column_type(self, field: &Type) -> ColumnType {
-        match self {
-            Self::Text | Self::Bytes | Self::Image | Self::Skipped => ColumnType::Text,
-            Self::Value if !field.is_primitive() => ColumnType::Json,
-            Self::Value => {
-                let info = field.get_basic_info();
-                let plain = info.converted_type() == ConvertedType::NONE && info.logical_type_ref().is_none();
-                match field.get_physical_type() {
-                    PhysicalType::BOOLEAN => ColumnType::Bool,
-                    PhysicalType::INT32 | PhysicalType::INT64 if plain || is_integer(field) => ColumnType::Int,
-                    PhysicalType::FLOAT | PhysicalType::DOUBLE => ColumnType::Float,
-                    _ => ColumnType::Text,
-                }
-            }
-        }
-    }
-
-    pub(super) fn cell(self, array: &ArrayRef, row: usize) -> Cell {
+    pub(crate) fn cell(self, array: &ArrayRef, row: usize) -> Cell {
         if array.is_null(row) {
             return Cell::NULL;
         }
@@ -73,28 +36,6 @@ impl Reading {
             Self::Skipped => Cell::NULL,
         }
     }
-}
-
-/// Whether a leaf is bytes without a meaning of their own.
-fn is_raw(leaf: &Type) -> bool {
-    let info = leaf.get_basic_info();
-    matches!(leaf.get_physical_type(), PhysicalType::BYTE_ARRAY | PhysicalType::FIXED_LEN_BYTE_ARRAY)
-        && matches!(info.converted_type(), ConvertedType::NONE | ConvertedType::BSON)
-        && matches!(info.logical_type_ref(), None | Some(LogicalType::Bson))
-}
-
-fn has_raw(field: &Type) -> bool {
-    if field.is_primitive() { is_raw(field) } else { field.get_fields().iter().any(|part| has_raw(part)) }
-}
-
-fn is_integer(leaf: &Type) -> bool {
-    use ConvertedType::{INT_8, INT_16, INT_32, INT_64, UINT_8, UINT_16, UINT_32};
-    matches!(leaf.get_basic_info().logical_type_ref(), Some(LogicalType::Integer { .. }))
-        && leaf.get_basic_info().converted_type() != ConvertedType::UINT_64
-        || matches!(
-            leaf.get_basic_info().converted_type(),
-            INT_8 | INT_16 | INT_32 | INT_64 | UINT_8 | UINT_16 | UINT_32
-        )
 }
 
 fn bytes(array: &ArrayRef, row: usize) -> Option<&[u8]> {
@@ -135,6 +76,7 @@ fn value(array: &ArrayRef, row: usize) -> Option<Value> {
     }
     let list = |items: ArrayRef| (0..items.len()).map(|i| value(&items, i)).collect::<Option<Vec<_>>>();
     Some(match array.data_type() {
+        DataType::Null => Value::Null,
         DataType::Boolean => Value::Bool(array.as_boolean().value(row)),
         DataType::Int8 => number!(Int8Type),
         DataType::Int16 => number!(Int16Type),

@@ -11,7 +11,10 @@ const PREFIX: &str = ".mbsd-";
 const SUFFIX: &str = ".tmp";
 
 /// An empty file beside its destination, under a name of its own. It is removed where it is not renamed.
-pub(super) fn stage(destination: &Path) -> std::io::Result<(File, TempPath)> {
+///
+/// # Errors
+/// If the destination's folder cannot be written.
+pub fn stage(destination: &Path) -> std::io::Result<(File, TempPath)> {
     // Made here rather than by `tempfile`, whose files nobody else may read.
     let staged = tempfile::Builder::new()
         .prefix(PREFIX)
@@ -21,13 +24,16 @@ pub(super) fn stage(destination: &Path) -> std::io::Result<(File, TempPath)> {
 }
 
 /// Whether a name is that of a file that was never finished.
-pub(super) fn is_staged(name: &OsStr) -> bool {
+pub fn is_staged(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
     name.starts_with(PREFIX) && name.ends_with(SUFFIX)
 }
 
-/// Writes a whole file.
-pub(super) fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
+/// Writes a whole file, synced.
+///
+/// # Errors
+/// If it cannot be written; an earlier file is then as it was.
+pub fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
     let (mut file, staged) = stage(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
@@ -36,7 +42,10 @@ pub(super) fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
 }
 
 /// Makes the names in a file's folder last.
-pub(super) fn sync_folder_of(path: &Path) -> std::io::Result<()> {
+///
+/// # Errors
+/// If the folder cannot be opened or synced.
+pub fn sync_folder_of(path: &Path) -> std::io::Result<()> {
     // Elsewhere a folder cannot be opened.
     if cfg!(unix) {
         File::open(folder_of(path))?.sync_all()?;
