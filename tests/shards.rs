@@ -129,7 +129,7 @@ fn another_bundle_or_setting_refuses_to_go_on() {
     assert!(message.contains("`options` was ") && message.contains("take another folder"), "{message}");
     fs::write(job.at("products.jsonl"), "{\"id\": \"a\", \"title\": \"b\"}\n").unwrap();
     let (code, _, message) = run(&mut job.tag(&output));
-    assert!(code == 1 && message.contains("the input file has changed"), "{message}");
+    assert!(code == 1 && message.contains("the input has changed"), "{message}");
     let (code, _, message) = run(&mut job.tag(&job.at("one.jsonl")));
     assert!(code == 1 && message.contains("--resume goes on with a folder of shards"), "{message}");
 }
