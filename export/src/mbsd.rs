@@ -58,8 +58,8 @@ pub fn inputs(config: &Config, text: bool, image: bool) -> Compiler {
 
 /// The half-precision form of a graph of [`compile`].
 ///
-/// The patchify network stays as it is: it is under 3% of the work and 1.5% of the weights, its sums over windows are what
-/// loses most, and tract's half-precision convolutions are slow.
+/// The patchify network stays as it is: it is under 3% of the work and 1.5% of the weights, and its sums over windows are what
+/// loses most.
 pub fn to_half(graph: &mut Graph) {
     passes::to_half(graph, |node| node.name.starts_with("image.patchify"));
 }

@@ -11,7 +11,9 @@ use mbsd_spec::bundle::{DimSpec, TensorSpec};
 use mbsd_spec::{NamedTensors, Tensor};
 use tract_onnx::pb;
 use tract_onnx::prelude::*;
+use tract_onnx::tract_core::floats::FloatPrecisionTranslator;
 use tract_onnx::tract_core::plan::SimpleState;
+use tract_onnx::tract_core::transform::ModelTransform;
 use tract_onnx::tract_hir::infer::Factoid;
 use tract_onnx::tract_hir::internal::DimLike;
 
@@ -75,9 +77,22 @@ fn load(path: &Path) -> Result<Loaded, Source> {
         return Err(format!("nothing in the graph computes `{name}`").into());
     }
     drop(proto);
-    let plan = parsed.model.into_optimized()?.into_runnable()?;
+    let mut model = parsed.model.into_typed()?;
+    in_single_precision(&mut model)?;
+    let plan = model.into_optimized()?.into_runnable()?;
     let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     Ok(Loaded { name, plan, inputs, outputs })
+}
+
+/// Makes a half-precision graph compute in single precision, its weights as exact as they are stored. tract's products in
+/// half precision also sum in half precision, so that thousands of rounded terms add up, and are slower where the processor
+/// has no such arithmetic.
+fn in_single_precision(model: &mut TypedModel) -> TractResult<()> {
+    let half = |node: &TypedNode| node.outputs.iter().any(|output| output.fact.datum_type == DatumType::F16);
+    if model.nodes().iter().any(half) {
+        FloatPrecisionTranslator::new(DatumType::F16, DatumType::F32).transform(model)?;
+    }
+    Ok(())
 }
 
 /// See [`super::inferred_shapes`].
