@@ -44,8 +44,8 @@ struct Arguments {
     /// Rounds
     #[arg(long, default_value = "3")]
     rounds: NonZeroUsize,
-    /// Models, by the beginning of their names [default: all]
-    #[arg(long, value_delimiter = ',')]
+    /// Models, by their names [default: all]
+    #[arg(long, value_delimiter = ';')]
     models: Vec<String>,
     /// ONNX Runtime library, or the folder it is in
     #[arg(long)]
@@ -60,13 +60,12 @@ fn main() -> Result<()> {
     let graphs = arguments.out.join("graphs");
     fs::create_dir_all(&graphs).with_context(|| format!("cannot make {}", graphs.display()))?;
     let mut subjects = Vec::new();
-    let wanted =
-        |name: &str| arguments.models.is_empty() || arguments.models.iter().any(|given| name.starts_with(given));
+    let wanted = |name: &str| arguments.models.is_empty() || arguments.models.iter().any(|given| given == name);
     for model in models::all(arguments.small).into_iter().filter(|model| wanted(model.name)) {
         // One model in memory at a time: each is made when its turn comes.
         for (part, exported) in (model.export)()? {
             let name = format!("{} {part}", model.name);
-            let path = graphs.join(format!("{}.onnx", name.replace([' ', ','], "-")));
+            let path = graphs.join(format!("{}.onnx", name.replace(", ", "-").replace(' ', "-")));
             onnx::write(&exported.graph, &path, &onnx::WriteOptions::default())?;
             let subject = Subject::graph(&name, &path)?;
             subjects.push(match exported.patches {

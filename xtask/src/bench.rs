@@ -21,8 +21,8 @@ pub(crate) struct Figure8Args {
     /// Rounds
     #[arg(long, default_value = "3")]
     rounds: NonZeroUsize,
-    /// Models, by the beginning of their names [default: all]
-    #[arg(long, value_delimiter = ',')]
+    /// Models, by their names, with semicolons between them [default: all]
+    #[arg(long, value_delimiter = ';')]
     models: Vec<String>,
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn figure8(workspace: &Workspace, arguments: &Figure8Args) -> Result<
     command.args(["--batch", &joined(&arguments.batch), "--engines", &arguments.engines.join(",")]);
     command.args(["--rounds", &arguments.rounds.to_string()]).current_dir(&workspace.root);
     if !arguments.models.is_empty() {
-        command.args(["--models", &arguments.models.join(",")]);
+        command.args(["--models", &arguments.models.join(";")]);
     }
     execute(&mut command)?;
     println!("{}", workspace.shown(&out.join("figure8.html")));

@@ -368,7 +368,7 @@ fn work(
 fn chunks(rows: usize, at_once: usize) -> Vec<usize> {
     let at_once = at_once.clamp(1, rows.max(1));
     let mut pieces = vec![at_once; rows / at_once];
-    if rows % at_once > 0 {
+    if !rows.is_multiple_of(at_once) {
         pieces.push(rows % at_once);
     }
     pieces

@@ -20,8 +20,8 @@ pub struct EngineOptions {
 /// How a graph is loaded.
 #[derive(Debug, Clone, Default)]
 pub struct SessionOptions {
-    /// Threads inside one operation. `None` leaves it to the engine (ONNX Runtime takes one per core). tract computes
-    /// a session on one thread and takes no notice; it scales over [`super::Session::fork`]s.
+    /// Threads inside one operation. `None` leaves it to the engine: ONNX Runtime takes one per core, tract one. tract divides
+    /// matrix products alone; over many requests it scales better by [`super::Session::fork`]s of one thread each.
     pub threads: Option<NonZeroUsize>,
     /// Whether a GPU engine may leave single operations to the CPU.
     pub cpu_nodes: CpuNodes,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use mbsd_spec::bundle::{DimSpec, TensorSpec};
 use mbsd_spec::{NamedTensors, Tensor};
+use tract_linalg::multithread::{Executor, multithread_tract_scope};
 use tract_onnx::pb;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::floats::FloatPrecisionTranslator;
@@ -35,13 +36,17 @@ impl Engine for TractEngine {
         VERSION.to_owned()
     }
 
-    fn load(&self, graph: &Path, _options: &SessionOptions) -> Result<Box<dyn Session>, EngineError> {
+    fn load(&self, graph: &Path, options: &SessionOptions) -> Result<Box<dyn Session>, EngineError> {
         let loaded = guard::catch(|| load(graph)).map_err(|source| EngineError::Graph {
             engine: EngineKind::Tract,
             path: graph.to_owned(),
             source,
         })?;
-        Ok(Box::new(TractSession { graph: Arc::new(loaded), state: None }))
+        let executor = match options.threads {
+            Some(threads) if threads.get() > 1 => Executor::multithread(threads.get()),
+            _ => Executor::SingleThread,
+        };
+        Ok(Box::new(TractSession { graph: Arc::new(loaded), executor, state: None }))
     }
 }
 
@@ -162,6 +167,8 @@ fn spec(info: &pb::ValueInfoProto) -> Result<TensorSpec, Source> {
 
 struct TractSession {
     graph: Arc<Loaded>,
+    /// The threads that compute a product.
+    executor: Executor,
     /// Made at the first run, and anew after a failed one.
     state: Option<SimpleState<TypedFact, Box<dyn TypedOp>>>,
 }
@@ -170,14 +177,14 @@ impl Session for TractSession {
     fn run(&mut self, inputs: &NamedTensors) -> Result<NamedTensors, EngineError> {
         check::check(&self.graph.inputs, inputs)?;
         let graph = Arc::clone(&self.graph);
-        let state = self.state.take();
+        let (executor, state) = (self.executor.clone(), self.state.take());
         let outcome = guard::catch(|| {
             let mut state = match state {
                 Some(state) => state,
                 None => SimpleState::new(&graph.plan)?,
             };
             let values = graph.inputs.iter().map(|spec| value(spec, &inputs[&spec.name])).collect::<Result<_, _>>()?;
-            let outputs = state.run(values)?;
+            let outputs = multithread_tract_scope(executor, || state.run(values))?;
             let named = graph.outputs.iter().zip(outputs).map(|(spec, value)| Ok((spec.name.clone(), tensor(&value)?)));
             Ok((named.collect::<Result<NamedTensors, Source>>()?, state))
         });
@@ -203,7 +210,7 @@ impl Session for TractSession {
     }
 
     fn fork(&self) -> Result<Box<dyn Session>, EngineError> {
-        Ok(Box::new(Self { graph: Arc::clone(&self.graph), state: None }))
+        Ok(Box::new(Self { graph: Arc::clone(&self.graph), executor: self.executor.clone(), state: None }))
     }
 }
 
