@@ -6,7 +6,7 @@ use mbsd_spec::{Precision, Variant};
 
 use super::load::Load;
 use super::report::{
-    Accuracy, Cell, EngineInfo, Key, Machine, Measurement, Noise, Outcome, Report, SCHEMA_VERSION, SubjectInfo,
+    Accuracy, Cell, EngineInfo, Key, Machine, Noise, Outcome, Report, SCHEMA_VERSION, SubjectInfo,
 };
 use super::summary::{Basis, summarize};
 use super::worker::Round;
