@@ -17,10 +17,13 @@ pub(crate) const TRANSFORMER: &str = "transformer";
 /// What every model answers: one logit a row.
 const CLASSES: usize = 1;
 
+/// A model's graphs.
+pub(crate) type Parts = Vec<(Part, Exported)>;
+
 /// A model, by the name it has in the figure.
 pub(crate) struct Model {
     pub(crate) name: &'static str,
-    pub(crate) export: Box<dyn Fn() -> Result<Vec<(Part, Exported)>>>,
+    pub(crate) export: Box<dyn Fn() -> Result<Parts>>,
 }
 
 /// A part of a model.
@@ -56,7 +59,7 @@ pub(crate) fn all(small: bool) -> Vec<Model> {
     ]
 }
 
-fn model(name: &'static str, export: impl Fn() -> Result<Vec<(Part, Exported)>> + 'static) -> Model {
+fn model(name: &'static str, export: impl Fn() -> Result<Parts> + 'static) -> Model {
     Model { name, export: Box::new(export) }
 }
 
@@ -72,7 +75,7 @@ fn narrow() -> Config {
     }
 }
 
-fn mbsd(config: &Config) -> Result<Vec<(Part, Exported)>> {
+fn mbsd(config: &Config) -> Result<Parts> {
     let model = Mbsd::init(config, Head::Match, &Device::flex());
     let image = pixels(Compiler::new(), config).compile(&model, |model, inputs| {
         vec![Output::new("features", model.patch_features(inputs.float("pixel_values")))]
@@ -88,7 +91,7 @@ fn mbsd(config: &Config) -> Result<Vec<(Part, Exported)>> {
     Ok(vec![(Part::Image, Exported::whole(image)), (Part::Transformer, Exported::whole(transformer))])
 }
 
-fn vilt(config: &Config) -> Result<Vec<(Part, Exported)>> {
+fn vilt(config: &Config) -> Result<Parts> {
     let model = Vilt::init(config, CLASSES, &Device::flex());
     let image = pixels(Compiler::new(), config).compile(&model, |model, inputs| {
         vec![Output::new("features", model.patches.forward(inputs.float("pixel_values")))]
@@ -110,7 +113,7 @@ fn vilt(config: &Config) -> Result<Vec<(Part, Exported)>> {
     Ok(vec![(Part::Image, Exported::whole(image)), (Part::Transformer, Exported::whole(transformer))])
 }
 
-fn vit(config: &Config) -> Result<Vec<(Part, Exported)>> {
+fn vit(config: &Config) -> Result<Parts> {
     let model = Vit::init(config, CLASSES, &Device::flex());
     let image = pixels(Compiler::new(), config).compile(&model, |model, inputs| {
         vec![Output::new("features", model.patches.forward(inputs.float("pixel_values")))]
@@ -123,7 +126,7 @@ fn vit(config: &Config) -> Result<Vec<(Part, Exported)>> {
     Ok(vec![(Part::Image, Exported::whole(image)), (Part::Transformer, Exported::whole(transformer))])
 }
 
-fn bert(config: &Config) -> Result<Vec<(Part, Exported)>> {
+fn bert(config: &Config) -> Result<Parts> {
     let model = Bert::init(config, CLASSES, &Device::flex());
     let transformer = text(Compiler::new(), config)
         .compile(&model, |model, inputs| vec![Output::new("logits", model.logits(text_input(inputs)))])?;

@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use mbsd_spec::{Precision, Variant};
 
 use super::load::Load;
-use super::report::{
-    Accuracy, Cell, EngineInfo, Key, Machine, Noise, Outcome, Report, SCHEMA_VERSION, SubjectInfo,
-};
+use super::report::{Accuracy, Cell, EngineInfo, Key, Machine, Noise, Outcome, Report, SCHEMA_VERSION, SubjectInfo};
 use super::summary::{Basis, summarize};
 use super::worker::Round;
 

@@ -4,12 +4,12 @@ use mbsd_data::{BadRow, Column, Product};
 use mbsd_spec::{Task, Variant};
 
 use super::JobError;
-use super::eval::position;
 use super::model::Model;
 use super::pipeline::{self, Plan, Progress, Workers};
 use super::prepare::Question;
 use super::score::Wanted;
 use super::summary::Summary;
+use super::tasks::position;
 use crate::engine::SessionOptions;
 
 /// How products are sent through their graphs.

@@ -115,14 +115,6 @@ pub fn eval_each(
     }
 }
 
-/// Which of the further columns has a name.
-pub(super) fn position(columns: &[Column], name: &str) -> Result<usize, JobError> {
-    columns.iter().position(|column| column.name == name).ok_or_else(|| {
-        let present = columns.iter().map(|column| format!("`{}`", column.name)).collect::<Vec<_>>().join(", ");
-        JobError::Setting(format!("the input has no column `{name}` beside the products; it has: {present}"))
-    })
-}
-
 fn eval_match(
     model: &Model,
     products: impl Iterator<Item = Result<Product, BadRow>> + Send,
