@@ -9,7 +9,7 @@ use mbsd_runtime::bench::{Launch, Load, Peer};
 use mbsd_runtime::engine::EngineKind;
 use mbsd_spec::{Precision, Variant};
 
-use super::common::{engine, precision, variant};
+use mbsd_runtime::arguments::{engine, precision, variant};
 
 /// Arguments of `mbsd bench`.
 #[derive(Debug, Args)]

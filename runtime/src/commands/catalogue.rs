@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mbsd_data::{DuplicateIds, Keep, Products, input_files};
-use mbsd_runtime::engine::{self, SessionOptions};
+use mbsd_runtime::engine::{self, Engine, EngineKind, SessionOptions};
 use mbsd_runtime::job::{
     Catalogue, Destination, Done, Identity, JobError, Model, ShardFormat, ShardedOutput, Summary, Workers,
 };
