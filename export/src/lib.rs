@@ -21,6 +21,7 @@
 mod boundary;
 pub mod bundle;
 mod capture;
+pub mod compared;
 pub mod dims;
 mod error;
 mod evaluate;

@@ -26,19 +26,7 @@ pub fn compile(model: &Mbsd, config: &Config, variant: Variant) -> Result<Graph,
     }
     let text = variant != Variant::Image || task == Task::Match;
     let image = variant != Variant::Text;
-    let mut compiler = Compiler::new();
-    if text {
-        for name in TEXT_INPUTS {
-            compiler =
-                compiler.int(name, ["batch".into(), Extent::symbol_up_to("text", config.max_position_embeddings)]);
-        }
-    }
-    if image {
-        let side = config.image_size;
-        compiler =
-            compiler.float("pixel_values", ["batch".into(), config.num_channels.into(), side.into(), side.into()]);
-    }
-    compiler.compile(model, |model, inputs| {
+    inputs(config, text, image).compile(model, |model, inputs| {
         let text = text.then(|| text_input(inputs));
         let image = image.then(|| ImageInput { pixel_values: inputs.float::<4>("pixel_values"), present: None });
         let pooled = model.pooled(text, image);
@@ -51,6 +39,23 @@ pub fn compile(model: &Mbsd, config: &Config, variant: Variant) -> Result<Graph,
     })
 }
 
+/// A compiler with the named inputs of a graph over text, images or both.
+pub fn inputs(config: &Config, text: bool, image: bool) -> Compiler {
+    let mut compiler = Compiler::new();
+    if text {
+        for name in TEXT_INPUTS {
+            compiler =
+                compiler.int(name, ["batch".into(), Extent::symbol_up_to("text", config.max_position_embeddings)]);
+        }
+    }
+    if image {
+        let side = config.image_size;
+        compiler =
+            compiler.float("pixel_values", ["batch".into(), config.num_channels.into(), side.into(), side.into()]);
+    }
+    compiler
+}
+
 /// The half-precision form of a graph of [`compile`].
 ///
 /// The patchify network stays as it is: it is under 3% of the work and 1.5% of the weights, its sums over windows are what
@@ -59,7 +64,8 @@ pub fn to_half(graph: &mut Graph) {
     passes::to_half(graph, |node| node.name.starts_with("image.patchify"));
 }
 
-fn text_input(inputs: &Inputs) -> TextInput {
+/// The text that [`inputs`] declares.
+pub fn text_input(inputs: &Inputs) -> TextInput {
     let [input_ids, attention_mask, token_type_ids] = TEXT_INPUTS.map(|name| inputs.int::<2>(name));
     TextInput { input_ids, attention_mask: Some(attention_mask), token_type_ids: Some(token_type_ids) }
 }

@@ -31,6 +31,9 @@ pub(crate) fn canonicalize(graph: &mut Graph) {
 
 /// What is done to the solved graph before it is written.
 pub(crate) fn optimize(graph: &mut Graph) {
+    // Before new weights are made, which would tell equal convolutions apart.
+    share_nodes(graph);
+    remove_dead(graph);
     fold_batch_norm(graph);
     loop {
         let before = (graph.nodes.len(), graph.weights.len());

@@ -1,7 +1,13 @@
-//! Models that MBSD is compared with, at the sizes of a [`Config`]: BERT over text, ViT over images, ViLT over both.
+//! Models that MBSD is compared with, at the sizes of a [`Config`]: BERT over text, ViT over images, ViLT, FashionBERT and
+//! Kaleido-BERT over both.
 //!
 //! Each gives one pooled vector a row and puts a linear map on it. They share MBSD's parts, so that a difference between
 //! figures is one of architecture.
+
+mod fashionbert;
+mod kaleido;
+mod patches;
+mod resnet;
 
 use burn::module::{Module, Param};
 use burn::nn::conv::Conv2d;
@@ -10,8 +16,13 @@ use burn::tensor::{Device, Int, Tensor, s};
 use mbsd_spec::Config;
 use mbsd_spec::config::MODALITIES;
 
+pub use fashionbert::FashionBert;
+pub use kaleido::KaleidoBert;
+pub use patches::PatchPixels;
+pub use resnet::{ResNet, ResNetSize};
+
 use crate::encoder::Encoder;
-use crate::image::ImageInput;
+use crate::image::{ImageInput, PatchInput};
 use crate::initial::{Initial, STANDARD_DEVIATION};
 use crate::model::{Head, Pooler, hidden_images, hidden_positions};
 use crate::norm::LayerNorm;
@@ -38,6 +49,17 @@ fn papers(device: &Device) -> Initial<'_> {
 /// What is added to the scores of text positions, `[batch, text]`; zeros where the input has no mask.
 fn text_mask(input: &TextInput) -> Tensor<2> {
     hidden_positions(input.attention_mask.clone().unwrap_or_else(|| input.input_ids.ones_like()))
+}
+
+/// What is added to the scores of text positions with image tokens behind them, `[batch, 1, 1, text + image tokens]`. Rows
+/// without an image attend to their text alone.
+fn mask_beside(text: &TextInput, images: &Tensor<3>, present: Option<Tensor<1>>) -> Tensor<4> {
+    let [batch, count, _] = images.dims();
+    let absent = match present {
+        Some(present) => hidden_images(present).expand([batch, count]),
+        None => Tensor::zeros([batch, count], &images.device()),
+    };
+    Tensor::cat(vec![text_mask(text), absent], 1).unsqueeze_dims::<4>(&[1, 1])
 }
 
 /// BERT over text: post-LN layers, tanh pooler (Devlin et al., 2019).
@@ -78,6 +100,14 @@ impl Bert {
         self.pooler.forward(self.encoder.forward_first(hidden, Some(mask)))
     }
 
+    /// As [`Bert::pooled`], with image tokens `[batch, tokens, hidden]` behind the text.
+    fn pooled_beside(&self, text: TextInput, images: Tensor<3>, present: Option<Tensor<1>>) -> Tensor<2> {
+        let mask = mask_beside(&text, &images, present);
+        let words = self.embeddings.forward(text.input_ids, text.token_type_ids);
+        let tokens = Tensor::cat(vec![words, images], 1);
+        self.pooler.forward(self.encoder.forward_first(tokens, Some(mask)))
+    }
+
     /// Logits, `[batch, classes]`.
     pub fn logits(&self, text: TextInput) -> Tensor<2> {
         self.classifier.forward(self.pooled(text))
@@ -104,9 +134,13 @@ impl LinearPatches {
         }
     }
 
-    /// Token vectors of images `[batch, 3, height, width]`.
-    pub fn forward(&self, pixel_values: Tensor<4>) -> Tensor<3> {
-        let patches = self.projection.forward(pixel_values).flatten::<3>(2, 3).swap_dims(1, 2);
+    /// Patch vectors without positions, `[batch, patches, hidden]`, of images `[batch, 3, height, width]`.
+    pub fn features(&self, pixel_values: Tensor<4>) -> Tensor<3> {
+        self.projection.forward(pixel_values).flatten::<3>(2, 3).swap_dims(1, 2)
+    }
+
+    /// Token vectors of [`LinearPatches::features`].
+    pub fn forward(&self, patches: Tensor<3>) -> Tensor<3> {
         let [batch, _, hidden] = patches.dims();
         Tensor::cat(vec![self.cls.val().expand([batch, 1, hidden]), patches], 1) + self.position.val()
     }
@@ -150,7 +184,7 @@ impl Vit {
     /// The image `[CLS]` of each row, `[batch, hidden]`, over `pixel_values` `[batch, 3, height, width]` and the tags' ids with
     /// their mask where some are padded, `[batch, tag]` each.
     pub fn pooled(&self, pixel_values: Tensor<4>, tag: Option<(Tensor<2, Int>, Option<Tensor<2, Int>>)>) -> Tensor<2> {
-        let images = self.patches.forward(pixel_values);
+        let images = self.patches.forward(self.patches.features(pixel_values));
         let (tokens, mask) = match tag {
             None => (images, None),
             Some((ids, mask)) => {
@@ -213,19 +247,18 @@ impl Vilt {
 
     /// The pooled vector of each row, `[batch, hidden]`. Rows without an image attend to their text alone.
     pub fn pooled(&self, text: TextInput, ImageInput { pixel_values, present }: ImageInput) -> Tensor<2> {
-        let mask = text_mask(&text);
+        self.pooled_patches(text, PatchInput { features: self.patches.features(pixel_values), present })
+    }
+
+    /// As [`Vilt::pooled`], over [`LinearPatches::features`].
+    pub fn pooled_patches(&self, text: TextInput, PatchInput { features, present }: PatchInput) -> Tensor<2> {
         let modality = self.modality.val();
         let row = |index: usize| modality.clone().slice(s![index..index + 1, ..]).unsqueeze::<3>();
+        let images = self.patches.forward(features) + row(1);
+        let mask = mask_beside(&text, &images, present);
         let words = self.embeddings.forward(text.input_ids, text.token_type_ids) + row(0);
-        let images = self.patches.forward(pixel_values) + row(1);
-        let [batch, count, _] = images.dims();
-        let absent = match present {
-            Some(present) => hidden_images(present).expand([batch, count]),
-            None => Tensor::zeros([batch, count], &images.device()),
-        };
-        let mask = Tensor::cat(vec![mask, absent], 1);
         let tokens = Tensor::cat(vec![words, images], 1);
-        let hidden = self.encoder.forward_first_pre_norm(tokens, Some(mask.unsqueeze_dims::<4>(&[1, 1])));
+        let hidden = self.encoder.forward_first_pre_norm(tokens, Some(mask));
         self.pooler.forward(self.norm.forward(hidden))
     }
 

@@ -23,10 +23,11 @@ pub struct ImageInput {
     pub present: Option<Tensor<1>>,
 }
 
-/// A batch of patch vectors, as [`ImageEmbeddings::patch_features`] makes them: for callers that use them twice or hide some.
+/// A batch of patch vectors, as [`ImageEmbeddings::patch_features`] and other models' image encoders make them: for callers
+/// that use them twice or hide some.
 #[derive(Debug, Clone)]
 pub struct PatchInput {
-    /// Without positions, `[batch, patches, hidden]`.
+    /// Without positions, `[batch, patches, width]`; the width is `hidden` but where a ResNet makes them.
     pub features: Tensor<3>,
     /// As in [`ImageInput`], `[batch]`.
     pub present: Option<Tensor<1>>,

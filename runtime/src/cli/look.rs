@@ -42,13 +42,17 @@ pub(crate) struct RunArgs {
 /// Arguments of `mbsd inspect`.
 #[derive(Debug, Args)]
 pub(crate) struct InspectArgs {
-    #[command(flatten)]
-    pub(crate) bundle: BundleArgs,
+    /// Bundle folder, as written by `mbsd export`
+    #[arg(long, value_name = "DIR", required_unless_present = "file")]
+    pub(crate) bundle: Option<PathBuf>,
+    /// A graph that is in no bundle, instead of one
+    #[arg(long, value_name = "FILE.onnx", conflicts_with_all = ["bundle", "graph", "precision"])]
+    pub(crate) file: Option<PathBuf>,
     /// Show this graph, node by node
     #[arg(long, value_name = "VARIANT", value_parser = variant())]
     pub(crate) graph: Option<Variant>,
     /// Count the graph's multiply-adds at these sizes too: text=64, batch=1 (a batch of 1 where it is not given)
-    #[arg(long, value_name = "NAME=SIZE", value_delimiter = ',', value_parser = named_size, requires = "graph")]
+    #[arg(long, value_name = "NAME=SIZE", value_delimiter = ',', value_parser = named_size)]
     pub(crate) sizes: Vec<(String, u64)>,
     /// Arithmetic of the graph to show
     #[arg(long, value_name = "PRECISION", default_value = "f32", value_parser = precision())]

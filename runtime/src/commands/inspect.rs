@@ -3,31 +3,38 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
+use std::path::Path;
 
 use anyhow::{Result, bail};
 use mbsd_runtime::engine::{self, EngineError, EngineKind, EngineOptions, causes, shape_text};
 use mbsd_runtime::onnx::{Graph, Polynomial};
+use mbsd_spec::Bundle;
 use mbsd_spec::bundle::{Artifact, Parity};
-use mbsd_spec::{Bundle, Variant};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::cli::InspectArgs;
 
 pub(crate) fn run(args: InspectArgs) -> Result<()> {
-    let bundle = Bundle::open(&args.bundle.bundle)?;
-    let text = match args.graph {
-        Some(variant) => graph(&bundle, variant, &args)?,
-        None => summary(&bundle, &args)?,
+    let text = match (&args.file, &args.bundle) {
+        (Some(path), _) => graph(path, &args)?,
+        (None, Some(bundle)) => {
+            let bundle = Bundle::open(bundle)?;
+            match args.graph {
+                Some(variant) => graph(&bundle.artifact(variant, args.precision)?.1, &args)?,
+                None if args.sizes.is_empty() => summary(&bundle, &args)?,
+                None => bail!("--sizes needs --graph: which graph's multiply-adds?"),
+            }
+        }
+        (None, None) => bail!("name a --bundle or a --file"),
     };
     io::stdout().lock().write_all(text.as_bytes())?;
     Ok(())
 }
 
-fn graph(bundle: &Bundle, variant: Variant, args: &InspectArgs) -> Result<String> {
-    let (_, path) = bundle.artifact(variant, args.precision)?;
-    let mut graph = Graph::read(&path)?;
-    if let Err(error) = graph.infer_shapes(&path) {
+fn graph(path: &Path, args: &InspectArgs) -> Result<String> {
+    let mut graph = Graph::read(path)?;
+    if let Err(error) = graph.infer_shapes(path) {
         eprintln!("note: only the shapes that the file states are shown: {}", causes(&error));
     }
     let counted = graph.multiply_adds();
