@@ -229,7 +229,7 @@ fn rows_without_an_image_attend_to_their_text_alone() {
         }
     };
     let moved = |pooled: &dyn Fn(u64) -> BurnTensor<2>| {
-        let [a, b] = [1, 2].map(|seed| pooled(seed).into_data().to_vec::<f32>().unwrap());
+        let [a, b] = [1, 2].map(|seed| pooled(seed).into_data().try_to_vec::<f32>().unwrap());
         let (first, second) = (config.hidden_size, a.len());
         (max_difference(&a[..first], &b[..first]), max_difference(&a[first..second], &b[first..second]))
     };
@@ -240,8 +240,8 @@ fn rows_without_an_image_attend_to_their_text_alone() {
         assert!(present > 1e-3, "{present}");
         assert_eq!(absent, 0.0);
     }
-    let alone = fashion.bert.pooled(text()).into_data().to_vec::<f32>().unwrap();
-    let beside = fashion.pooled_patches(text(), patches(FashionBert::PATCHES, 1)).into_data().to_vec::<f32>().unwrap();
+    let alone = fashion.bert.pooled(text()).into_data().try_to_vec::<f32>().unwrap();
+    let beside = fashion.pooled_patches(text(), patches(FashionBert::PATCHES, 1)).into_data().try_to_vec::<f32>().unwrap();
     let second = config.hidden_size;
     assert!(max_difference(&alone[second..], &beside[second..]) < 1e-6);
 }
