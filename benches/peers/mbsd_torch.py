@@ -132,7 +132,7 @@ class ImageEmbeddings(nn.Module):
     def forward(self, pixel_values: Tensor) -> Tensor:
         """`[batch, 1 + patches, hidden]`."""
         patches = self.patch_embeddings(pixel_values) + self.position_embeddings
-        return self.dropout(torch.cat([self.cls_token.expand(len(patches), -1, -1), patches], dim=1))
+        return self.dropout(torch.cat([self.cls_token.expand(patches.shape[0], -1, -1), patches], dim=1))
 
 
 class SelfAttention(nn.Module):
