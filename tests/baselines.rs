@@ -241,7 +241,8 @@ fn rows_without_an_image_attend_to_their_text_alone() {
         assert_eq!(absent, 0.0);
     }
     let alone = fashion.bert.pooled(text()).into_data().try_to_vec::<f32>().unwrap();
-    let beside = fashion.pooled_patches(text(), patches(FashionBert::PATCHES, 1)).into_data().try_to_vec::<f32>().unwrap();
+    let beside =
+        fashion.pooled_patches(text(), patches(FashionBert::PATCHES, 1)).into_data().try_to_vec::<f32>().unwrap();
     let second = config.hidden_size;
     assert!(max_difference(&alone[second..], &beside[second..]) < 1e-6);
 }
