@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use mbsd_spec::Task;
+use mbsd_tests::assert_same_rows;
 use mbsd_tests::binaries::{program, run, succeed};
 use mbsd_tests::bundles::SmallBundle;
 use serde_json::Value;
@@ -109,7 +110,7 @@ fn one_row_in_a_hundred_is_damaged_and_none_of_the_others_is_lost_or_changed() {
     let (whole, out) = (job.at("whole"), job.at("out"));
     succeed(&mut job.tag(&job.at("clean.jsonl"), &whole));
     let summary: Value = serde_json::from_str(&succeed(job.tag(&job.at("damaged.jsonl"), &out).arg("--json"))).unwrap();
-    assert_eq!(lines(&out, "part"), lines(&whole, "part"), "good rows are what they are without the bad ones");
+    assert_same_rows(&lines(&out, "part"), &lines(&whole, "part"));
     let quarantined: Vec<Value> =
         lines(&out, "quarantine").iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     let told: Vec<(i64, &str)> =

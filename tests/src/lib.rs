@@ -33,3 +33,34 @@ pub fn max_difference(a: &[f32], b: &[f32]) -> f32 {
     let differences = a.iter().zip(b).map(|(x, y)| (x - y).abs());
     differences.fold(0.0, |max, d| if d.is_nan() { f32::INFINITY } else { d.max(max) })
 }
+
+/// Asserts that rows written as text are the same, but for the last digits of their scores: sums over rows depend on how many
+/// rows an engine multiplies at once.
+///
+/// # Panics
+/// If they are not.
+pub fn assert_same_rows(found: &[String], expected: &[String]) {
+    assert_eq!(found.len(), expected.len(), "rows");
+    for (found, expected) in found.iter().zip(expected) {
+        let (words, scores) = without_fractions(found);
+        let (expected_words, expected_scores) = without_fractions(expected);
+        assert_eq!(words, expected_words);
+        assert!(max_difference(&scores, &expected_scores) < 1e-6, "{found} is not {expected}");
+    }
+}
+
+/// A text without its decimal fractions, and these.
+fn without_fractions(text: &str) -> (String, Vec<f32>) {
+    let number = |c: char| c.is_ascii_digit() || c == '.';
+    let (mut words, mut scores, mut rest) = (String::new(), Vec::new(), text);
+    while let Some(start) = rest.find(number) {
+        let end = rest[start..].find(|c| !number(c)).map_or(rest.len(), |length| start + length);
+        words.push_str(&rest[..start]);
+        match rest[start..end].parse() {
+            Ok(score) if rest[start..end].contains('.') => scores.push(score),
+            _ => words.push_str(&rest[start..end]),
+        }
+        rest = &rest[end..];
+    }
+    (words + rest, scores)
+}
