@@ -62,7 +62,7 @@ pub fn calibrate(request: &Request) -> Result<Calibrated, CalibError> {
     });
     let benches: Vec<Bench<'_>> = engines
         .into_iter()
-        .map(|engine| Bench { engine, bundle: &bundle, rows: &rows, threads: request.threads })
+        .map(|engine| Bench { engine, bundle: &bundle, rows: &rows, threads: request.threads, precision })
         .collect();
     let mut manifest = bundle.manifest().clone();
     let mut report = Report::new(request, bundle.task());

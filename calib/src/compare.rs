@@ -28,6 +28,8 @@ pub(crate) struct Bench<'a> {
     pub(crate) bundle: &'a Bundle,
     pub(crate) rows: &'a Rows<'a>,
     pub(crate) threads: Option<NonZeroUsize>,
+    /// The precision of the graphs under test.
+    pub(crate) precision: Precision,
 }
 
 /// What the f32 graph of a variant answers, and batches of its inputs.
@@ -66,10 +68,11 @@ impl Bench<'_> {
         variant: Variant,
         files: BTreeMap<PathBuf, PathBuf>,
         watch: Option<Arc<Watch>>,
+        precision: Precision,
         what: &str,
     ) -> Result<Measured, CalibError> {
         let tap = Tap::new(Arc::clone(&self.engine), files, watch);
-        let model = Model::open(self.bundle, Arc::new(tap), Precision::F32)?;
+        let model = Model::open(self.bundle, Arc::new(tap), Precision::F32)?.batched_as(precision);
         let what = format!("{variant}, {}: {what}", self.engine.kind());
         self.rows.measure(&model, variant, self.workers(), &what)
     }
@@ -86,7 +89,7 @@ impl Bench<'_> {
                 kept.push(inputs.clone());
             }
         });
-        let measured = self.measure(variant, BTreeMap::new(), Some(watch), "f32")?;
+        let measured = self.measure(variant, BTreeMap::new(), Some(watch), Precision::F32, "f32")?;
         let batches = std::mem::take(&mut *batches.lock().unwrap_or_else(PoisonError::into_inner));
         Ok(Baseline { measured, batches, file })
     }
@@ -99,7 +102,7 @@ impl Bench<'_> {
         baseline: &Baseline,
     ) -> Result<Comparison, CalibError> {
         let files = BTreeMap::from([(baseline.file.clone(), graph.to_owned())]);
-        let measured = self.measure(variant, files, None, "8-bit")?;
+        let measured = self.measure(variant, files, None, self.precision, "8-bit")?;
         let (name, f32) = measure_of(&baseline.measured)?;
         let (_, quantized) = measure_of(&measured)?;
         let classes = self.bundle.task() == Task::Classification;

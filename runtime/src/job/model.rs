@@ -89,7 +89,7 @@ impl Model {
             thresholds: manifest.thresholds.clone(),
             max_text_tokens: manifest.max_text_tokens,
             engine: engine.kind(),
-            equal_lengths: equal_lengths(engine.kind()),
+            equal_lengths: equal_lengths(precision, engine.kind()),
             available,
             load: {
                 let bundle = bundle.clone();
@@ -100,6 +100,12 @@ impl Model {
             },
             idle: Mutex::default(),
         })
+    }
+
+    /// The same model with batches as they are cut for graphs of a precision: for graphs that stand in for the bundle's own.
+    #[must_use]
+    pub fn batched_as(self, precision: Precision) -> Self {
+        Self { equal_lengths: equal_lengths(precision, self.engine), ..self }
     }
 
     /// What the model answers.
@@ -146,9 +152,9 @@ impl Model {
 
 /// Padding adds nothing to a row, but has its sums in attention added up in another order. The last bit of an f32 score may
 /// change with it; where activations are rounded to bytes, that bit may decide a rounding, and the third digit change. On a
-/// CPU, where small batches cost nothing, graphs get rows of one length, so that a score is the row's own, whatever stands beside it.
-fn equal_lengths(engine: EngineKind) -> bool {
-    matches!(engine, EngineKind::Tract | EngineKind::OrtCpu)
+/// CPU, where small batches cost little, such graphs get rows of one length, so that a score is the row's own.
+fn equal_lengths(precision: Precision, engine: EngineKind) -> bool {
+    matches!(precision, Precision::Int8 | Precision::Qdq) && matches!(engine, EngineKind::Tract | EngineKind::OrtCpu)
 }
 
 /// The sessions that the workers of one job share out among themselves.
