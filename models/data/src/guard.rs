@@ -1,4 +1,4 @@
-//! Panics of the Parquet and Arrow readers become errors: they take some things in a file for granted.
+//! Panics of libraries that take some things in a file for granted become errors.
 
 use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};
@@ -10,10 +10,10 @@ thread_local! {
     static GUARDED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `work` and turns a panic into an error. Nothing is printed.
+/// Runs `work` and makes an error of a panic's message, `None` where it has no text. Nothing is printed.
 ///
 /// The caller must not use what `work` borrowed mutably after an error: it may be half changed.
-pub(crate) fn catch<T>(work: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
+pub fn catch<T, E>(work: impl FnOnce() -> Result<T, E>, error: impl FnOnce(Option<String>) -> E) -> Result<T, E> {
     static QUIET: Once = Once::new();
     QUIET.call_once(|| {
         let usual = panic::take_hook();
@@ -30,8 +30,25 @@ pub(crate) fn catch<T>(work: impl FnOnce() -> Result<T, ParquetError>) -> Result
         let message = payload
             .downcast_ref::<&str>()
             .map(|text| (*text).to_owned())
-            .or_else(|| payload.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "it contradicts itself".to_owned());
-        Err(ParquetError::General(message))
+            .or_else(|| payload.downcast_ref::<String>().cloned());
+        Err(error(message))
     })
+}
+
+/// As [`catch`], for what the Parquet and Arrow readers do.
+pub(crate) fn reading<T>(work: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
+    catch(work, |message| ParquetError::General(message.unwrap_or_else(|| "it contradicts itself".to_owned())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_an_error_with_its_message() {
+        let caught = |work: fn() -> Result<i32, String>| catch(work, |message| message.unwrap_or_default());
+        assert_eq!(caught(|| panic!("axis {} out of range", 3)), Err("axis 3 out of range".to_owned()));
+        assert_eq!(caught(|| Ok(5)), Ok(5));
+        assert!(!GUARDED.get());
+    }
 }

@@ -34,7 +34,7 @@ pub(crate) fn open(path: &Path, input: Box<dyn Read + Send>, selection: &Selecti
     let mut messages = Messages { input, started: false, ended: false };
     let schema = messages
         .next()
-        .and_then(|message| guard::catch(|| schema_of(message)))
+        .and_then(|message| guard::reading(|| schema_of(message)))
         .map_err(|error| ReadError::broken(path, format!("not Arrow IPC, or cut short: {error}")))?;
     let names = schema.fields().iter().map(|field| field.name().clone()).collect();
     let (mut columns, mut readings, mut projection) = (Vec::new(), Vec::new(), Vec::new());
@@ -122,7 +122,7 @@ impl ArrowRows {
     fn take(&mut self, message: &Message) {
         // Known before the data are decoded, so that a damaged batch costs only its own rows.
         let mut rows = 0;
-        let outcome = guard::catch(|| {
+        let outcome = guard::reading(|| {
             let head = root_as_message(&message.metadata).map_err(general)?;
             let version = head.version();
             match head.header_type() {

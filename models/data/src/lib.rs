@@ -15,7 +15,7 @@ mod delimited;
 mod error;
 mod fields;
 mod format;
-mod guard;
+pub mod guard;
 mod image;
 mod inputs;
 mod ipc;

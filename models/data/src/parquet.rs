@@ -31,7 +31,7 @@ const BATCH_ROWS: usize = 64;
 /// Opens a file and reads its footer.
 pub(crate) fn open(path: &Path, selection: &Selection) -> Result<Table, ReadError> {
     let file = File::open(path).map_err(ReadError::io(path))?;
-    guard::catch(|| open_file(path, file, selection)).map_err(|error| {
+    guard::reading(|| open_file(path, file, selection)).map_err(|error| {
         ReadError::broken(path, format!("not a Parquet file, or cut short: {error}; write or fetch it again"))
     })
 }
@@ -128,7 +128,7 @@ impl Rows for ParquetRows {
                 self.next_group += 1;
                 continue;
             };
-            let next = group.reader.as_mut().map(|reader| guard::catch(|| Ok(reader.next().transpose()?)));
+            let next = group.reader.as_mut().map(|reader| guard::reading(|| Ok(reader.next().transpose()?)));
             match next.unwrap_or(Ok(None)) {
                 Ok(Some(batch)) => self.batch = Some((batch, 0)),
                 Err(error) => {
@@ -151,7 +151,7 @@ impl Rows for ParquetRows {
 
 impl ParquetRows {
     fn open_group(&self, group: usize) -> Result<ParquetRecordBatchReader, ParquetError> {
-        guard::catch(|| {
+        guard::reading(|| {
             ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.try_clone()?, self.metadata.clone())
                 .with_row_groups(vec![group])
                 .with_projection(self.mask.clone())
