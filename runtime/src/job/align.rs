@@ -11,9 +11,7 @@ use super::eval::{EvalOptions, Evaluation, binary};
 use super::model::{Model, Sessions};
 use super::output::{Field, FieldType, OutputColumn, OutputFile};
 use super::pipeline::{self, Plan};
-use super::prepare::Question;
-use super::score::{Wanted, split};
-use super::sink::Destination;
+use super::score::split;
 use super::summary::Summary;
 use super::tasks::{Catalogue, Done, sigmoid};
 use crate::engine::{Session, SessionOptions};
@@ -49,19 +47,9 @@ pub fn align(model: &Model, options: &AlignOptions<'_>, job: Catalogue<'_>) -> R
         OutputColumn::new("match", FieldType::Bool),
         OutputColumn::new("error", FieldType::Text),
     ];
-    let Destination::File(output) = job.output else {
-        return Err(JobError::Setting("pairs go into one file: --output takes a .parquet or .jsonl".to_owned()));
-    };
-    let mut output = OutputFile::create(output, &columns, &[job.input, options.pairs])?;
+    let mut output = OutputFile::create(job.output.one_file()?, &columns, &[job.input, options.pairs])?;
     let threshold = options.threshold.unwrap_or(model.threshold);
-    let plan = Plan {
-        question: Question::Product,
-        wanted: Wanted::Pooled,
-        forced: None,
-        session: job.session,
-        workers: job.workers,
-        cut: None,
-    };
+    let plan = Plan::vectors(job.session, job.workers, None);
     let progress = |rows| (job.progress)(Done { rows, ..Done::default() });
     let run = PairRun { model, plan: &plan, progress: &progress };
     let summary = run.over(options.pairs, &options.columns, job.products, |pair, logit| {
@@ -130,14 +118,7 @@ pub(super) fn labelled_pairs(
         model.require_variant(variant)?;
     }
     let columns = PairOptions { label_column: Some(options.label_column.to_owned()), ..PairOptions::default() };
-    let plan = Plan {
-        question: Question::Product,
-        wanted: Wanted::Pooled,
-        forced: options.variant,
-        session: options.session,
-        workers: options.workers,
-        cut: None,
-    };
+    let plan = Plan::vectors(options.session, options.workers, options.variant);
     let (mut logits, mut labels) = (Vec::new(), Vec::new());
     let run = PairRun { model, plan: &plan, progress: options.progress };
     let summary = run.over(pairs, &columns, products, |pair, logit| {

@@ -14,9 +14,6 @@ use super::align::{PAIR_BATCH, PairRun, pair_logits};
 use super::model::Model;
 use super::output::{Field, FieldType, OutputColumn, OutputFile};
 use super::pipeline::Plan;
-use super::prepare::Question;
-use super::score::Wanted;
-use super::sink::Destination;
 use super::summary::Summary;
 use super::tasks::{Catalogue, Done, sigmoid};
 use index::{Index, unit};
@@ -48,19 +45,9 @@ pub struct NeighbourOptions<'a> {
 /// See [`JobError`].
 pub fn find_pairs(model: &Model, options: &NeighbourOptions<'_>, job: Catalogue<'_>) -> Result<Summary, JobError> {
     model.require(Task::Alignment)?;
-    let Destination::File(output) = job.output else {
-        return Err(JobError::Setting("pairs go into one file: --output takes a .parquet or .jsonl".to_owned()));
-    };
-    let mut output = OutputFile::create(output, &pair_columns(), &[job.input])?;
+    let mut output = OutputFile::create(job.output.one_file()?, &pair_columns(), &[job.input])?;
     let groups = options.groups.map(|path| OutputFile::create(path, &group_columns(), &[job.input])).transpose()?;
-    let plan = Plan {
-        question: Question::Product,
-        wanted: Wanted::Pooled,
-        forced: None,
-        session: job.session,
-        workers: job.workers,
-        cut: None,
-    };
+    let plan = Plan::vectors(job.session, job.workers, None);
     let progress = |rows| (job.progress)(Done { rows, ..Done::default() });
     let run = PairRun { model, plan: &plan, progress: &progress };
     let (mut ids, mut vectors, mut failed) = (Vec::new(), Vec::new(), Vec::new());

@@ -93,6 +93,13 @@ pub(super) struct Plan<'a> {
     pub(super) cut: Option<Cut<'a>>,
 }
 
+impl<'a> Plan<'a> {
+    /// Encodes every product for what is done with pairs of them.
+    pub(super) fn vectors(session: &'a SessionOptions, workers: Workers, forced: Option<Variant>) -> Self {
+        Self { question: Question::Product, wanted: Wanted::Pooled, forced, session, workers, cut: None }
+    }
+}
+
 /// Rows that are finished together.
 #[derive(Clone, Copy)]
 pub(super) struct Cut<'a> {

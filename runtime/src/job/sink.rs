@@ -26,6 +26,21 @@ pub enum Destination<'a> {
     Stream(&'a Mutex<dyn Write + Send>),
 }
 
+impl<'a> Destination<'a> {
+    /// The file that pairs go into.
+    ///
+    /// # Errors
+    /// [`JobError::Setting`] for a folder or a stream.
+    pub(super) fn one_file(&self) -> Result<&'a Path, JobError> {
+        match self {
+            Self::File(path) => Ok(path),
+            Self::Folder(_) | Self::Stream(_) => {
+                Err(JobError::Setting("pairs go into one file: --output takes a .parquet or .jsonl".to_owned()))
+            }
+        }
+    }
+}
+
 impl std::fmt::Debug for Destination<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

@@ -10,6 +10,9 @@ use super::testing::{Behaviour, Folder, HIDDEN, ONE, mixed_products, model};
 use super::*;
 use crate::engine::SessionOptions;
 
+mod evaluation;
+mod pairs;
+
 const ALL: [Variant; 3] = Variant::ENCODERS;
 
 fn tags(names: &[&str]) -> Candidates {
@@ -227,129 +230,6 @@ fn vectors_are_written_whole() {
     assert_eq!(rows[0]["vector"], json!([10.0, 0.0, 1.0, 3.0]));
     assert_eq!(rows[1]["vector"], json!([0.0, 0.0, -1.0, 0.0]));
     assert_eq!(rows[0]["vector"].as_array().unwrap().len(), HIDDEN);
-}
-
-#[test]
-fn every_product_is_encoded_once_however_many_pairs_it_is_in() {
-    let folder = Folder::new();
-    folder.write(
-        "in.jsonl",
-        r#"{"id": 1, "title": "red"}
-{"id": 2, "title": "red"}
-{"id": 3, "title": "blue shoe"}
-{"id": 4, "title": "red", "image": "bad.bmp"}
-{"id": 5, "title": 5}
-{"id": 6, "title": "in no pair"}
-{"id": 1, "title": "shoe"}
-"#,
-    );
-    let pairs = folder.write("pairs.csv", "source,target\n1,2\n1,3\n3,1\n2,2\n1,4\n5,1\n9,1\n,1\n");
-    let (model, log) = model(Task::Alignment, &ALL, Behaviour::default());
-    let options = AlignOptions { pairs: &pairs, columns: Default::default(), threshold: None };
-    let summary = folder.run("in.jsonl", "out.jsonl", ONE, |job| align(&model, &options, job)).unwrap();
-    let rows = lines(&folder.read("out.jsonl"));
-    assert_eq!(rows[0]["match"], true);
-    assert!((rows[0]["score"].as_f64().unwrap() - 0.731_058).abs() < 1e-5);
-    assert_eq!(rows[1]["match"], false);
-    assert_eq!(rows[1]["score"], rows[2]["score"]);
-    assert_eq!(rows[3]["match"], true);
-    let errors: Vec<&str> = rows[4..].iter().map(|row| row["error"].as_str().unwrap()).collect();
-    assert!(errors[0].starts_with("image_not_an_image: product `4`: "), "{errors:?}");
-    assert_eq!(errors[1], "wrong_type: product `5`: `title` is not text");
-    assert_eq!(errors[2], "unknown_product: the products have no usable row with the id `9`");
-    assert_eq!(errors[3], "missing_id: `source` is null or empty");
-    assert_eq!((summary.rows, summary.scored, summary.products), (8, 4, 3));
-    assert_eq!(log.rows(Variant::Text), 3, "products 1, 2 and 3, once each");
-}
-
-#[test]
-fn a_match_model_is_measured_on_labelled_tags() {
-    let folder = Folder::new();
-    // The logit grows with the token of the tag: b (12) above a (11) above red (5).
-    folder.write(
-        "in.jsonl",
-        r#"{"id": 1, "title": "red", "tag": "b", "label": 1}
-{"id": 1, "title": "red", "tag": "a", "label": 0}
-{"id": 2, "title": "red", "image": "0.bmp", "tag": "red", "label": "0"}
-{"id": 3, "title": "red", "tag": "b", "label": "maybe"}
-{"id": 4, "title": "red", "tag": null, "label": 1}
-{"id": 5, "image": "bad.bmp", "tag": "b", "label": 1}
-"#,
-    );
-    let (mut model, log) = model(Task::Match, &ALL, Behaviour::default());
-    model.threshold = 0.0;
-    let measure = |variant: Option<Variant>| {
-        let options = EvalOptions {
-            label_column: "label",
-            tag_column: "tag",
-            variant,
-            session: &SessionOptions::default(),
-            workers: ONE,
-            progress: &|_| (),
-        };
-        eval(&model, folder.products("in.jsonl", DuplicateIds::Allow), &options)
-    };
-    let evaluation = measure(None).unwrap();
-    assert_eq!((evaluation.summary.rows, evaluation.summary.scored), (6, 3));
-    let errors: Vec<_> = evaluation.summary.errors.iter().map(|(code, count)| (code.as_str(), *count)).collect();
-    assert_eq!(errors, [("image_not_an_image", 1), ("invalid_label", 1), ("missing_tag", 1)]);
-    assert_eq!((evaluation.roc_auc, evaluation.per_tag_roc_auc), (Some(1.0), None));
-    assert_eq!((evaluation.precision, evaluation.recall), (1.0 / 3.0, 1.0), "everything counts as a match");
-    assert_eq!(evaluation.accuracy, 1.0 / 3.0);
-    assert_eq!(log.rows(Variant::Full), 1);
-    let value = serde_json::to_value(&evaluation).unwrap();
-    for name in ["rows", "errors", "accuracy", "precision", "recall", "f1", "roc_auc", "products_per_second", "task"] {
-        assert!(value.get(name).is_some(), "{name} in {value}");
-    }
-
-    let text = measure(Some(Variant::Text)).unwrap();
-    assert_eq!(text.summary.variants.keys().collect::<Vec<_>>(), [&Variant::Text]);
-    assert_eq!(text.summary.errors["missing_modality"], 1);
-    assert!(matches!(measure(Some(Variant::Pair)), Err(JobError::Setting(_))));
-}
-
-#[test]
-fn a_classifier_is_measured_by_label_names() {
-    let folder = Folder::new();
-    folder.write("in.csv", "id,title,kind\n1,red,w\n2,red,x\n3,red,w\n4,red,v\n");
-    let (model, _) = model(Task::Classification, &ALL, Behaviour::default());
-    let session = SessionOptions::default();
-    let options = |label_column| EvalOptions {
-        label_column,
-        tag_column: "tag",
-        variant: None,
-        session: &session,
-        workers: ONE,
-        progress: &|_| (),
-    };
-    let evaluation = eval(&model, folder.products("in.csv", DuplicateIds::Allow), &options("kind")).unwrap();
-    assert!((evaluation.accuracy - 2.0 / 3.0).abs() < 1e-12);
-    assert_eq!((evaluation.recall, evaluation.classes), (0.5, Some(2)));
-    assert_eq!(evaluation.summary.errors["unknown_label"], 1);
-    let error = eval(&model, folder.products("in.csv", DuplicateIds::Allow), &options("class")).unwrap_err();
-    assert_eq!(error.to_string(), "the input has no column `class` beside the products; it has: `kind`");
-}
-
-#[test]
-fn an_alignment_model_is_measured_on_labelled_pairs() {
-    let folder = Folder::new();
-    folder.write("in.csv", "id,title\n1,red\n2,red\n3,blue shoe\n");
-    let pairs = folder.write("pairs.csv", "source,target,label\n1,2,1\n1,3,0\n2,3,0\n1,9,1\n");
-    let (model, _) = model(Task::Alignment, &ALL, Behaviour::default());
-    let options = EvalOptions {
-        label_column: "label",
-        tag_column: "tag",
-        variant: None,
-        session: &SessionOptions::default(),
-        workers: ONE,
-        progress: &|_| (),
-    };
-    let products = folder.products("in.csv", DuplicateIds::Refuse);
-    let evaluation = eval_pairs(&model, products, &pairs, &options).unwrap();
-    assert_eq!((evaluation.accuracy, evaluation.f1, evaluation.roc_auc), (1.0, 1.0, Some(1.0)));
-    assert_eq!((evaluation.summary.rows, evaluation.summary.scored), (4, 3));
-    let error = eval(&model, folder.products("in.csv", DuplicateIds::Refuse), &options).unwrap_err();
-    assert!(error.to_string().starts_with("an alignment bundle is measured on pairs"), "{error}");
 }
 
 #[test]
@@ -594,79 +474,6 @@ fn streams_are_answered_one_after_the_other_by_sessions_that_stay() {
     let expected: Vec<(String, bool)> = (0..600).map(|row| (row.to_string(), row % 300 == 7)).collect();
     assert_eq!(rows, expected);
     drop(folder);
-}
-
-#[test]
-fn thresholds_are_tuned_for_each_attribute() {
-    let folder = Folder::new();
-    // The logit grows with the token of the tag and with the title. Of `a`, long titles match; of `b`, all but the shortest.
-    let row = |row: usize| {
-        let (name, words) = (["a", "b"][row % 2], 1 + row / 2 % 10);
-        let label = if name == "a" { words > 7 } else { words > 2 };
-        format!(
-            "{{\"id\": {row}, \"title\": \"{}\", \"tag\": \"{name}:red\", \"label\": {label}}}\n",
-            "red ".repeat(words)
-        )
-    };
-    folder.write("in.jsonl", &(0..100).map(row).collect::<String>());
-    let (mut model, _) = model(Task::Match, &ALL, Behaviour::default());
-    let session = SessionOptions::default();
-    let options = EvalOptions {
-        label_column: "label",
-        tag_column: "tag",
-        variant: None,
-        session: &session,
-        workers: ONE,
-        progress: &|_| (),
-    };
-    let tuned = tune_thresholds(&model, folder.products("in.jsonl", DuplicateIds::Allow), None, &options).unwrap();
-    assert_eq!(tuned.attributes.keys().collect::<Vec<_>>(), ["a", "b"]);
-    let (a, b) = (tuned.attributes["a"], tuned.attributes["b"]);
-    assert_eq!((a.f1, b.f1, a.rows, b.rows), (1.0, 1.0, 50, 50));
-    assert!(a.threshold > b.threshold && a.f1_before < 1.0 && tuned.overall.f1 < 1.0, "{tuned:?}");
-    model.threshold = tuned.overall.threshold;
-    let measure = |model: &Model| eval(model, folder.products("in.jsonl", DuplicateIds::Allow), &options).unwrap();
-    assert!(measure(&model).f1 < 1.0);
-    model.thresholds = tuned.attributes.iter().map(|(name, tuned)| (name.clone(), tuned.threshold)).collect();
-    assert_eq!(measure(&model).f1, 1.0, "what is tuned is what is used");
-    folder.write("one.jsonl", "{\"id\": 1, \"title\": \"red\", \"tag\": \"a:b\", \"label\": 1}\n");
-    let error = tune_thresholds(&model, folder.products("one.jsonl", DuplicateIds::Allow), None, &options).unwrap_err();
-    assert!(error.to_string().contains("rows of both labels"), "{error}");
-}
-
-#[test]
-fn same_products_are_found_and_grouped() {
-    let folder = Folder::new();
-    // Vectors are (sum of tokens, 0, pixel, tokens): equal titles have equal ones, and the fake head calls only those the same.
-    let titles = ["red", "blue shoe", "red", "a b a b", "blue shoe", "red", "shirt shirt shirt"];
-    let rows: String =
-        (titles.iter().zip(1..)).map(|(title, id)| format!("{{\"id\": {id}, \"title\": \"{title}\"}}\n")).collect();
-    folder.write("in.jsonl", &format!("{rows}{{\"id\": 8, \"title\": 8}}\n"));
-    let (model, log) = model(Task::Alignment, &ALL, Behaviour::default());
-    let groups = folder.path("groups.jsonl");
-    let options = NeighbourOptions { neighbours: 3, min_similarity: -1.0, threshold: None, groups: Some(&groups) };
-    let summary = folder.run("in.jsonl", "out.jsonl", ONE, |job| find_pairs(&model, &options, job)).unwrap();
-    let pairs = lines(&folder.read("out.jsonl"));
-    let same: Vec<String> = pairs
-        .iter()
-        .filter(|row| row["match"] == true)
-        .map(|row| format!("{}={}", row["source"].as_str().unwrap(), row["target"].as_str().unwrap()))
-        .collect();
-    assert_eq!(same, ["1=3", "1=6", "2=5", "3=6"]);
-    assert!(pairs.iter().filter(|row| row["match"] == true).all(|row| row["similarity"].as_f64().unwrap() > 0.999_999));
-    let bad = pairs.last().unwrap();
-    assert_eq!((bad["source"].as_str(), bad["target"].as_str()), (Some("8"), None));
-    assert!(bad["error"].as_str().unwrap().starts_with("wrong_type"), "{bad}");
-    let groups = lines(&folder.read("groups.jsonl"));
-    let brief: Vec<(&str, &str, i64)> = groups
-        .iter()
-        .map(|row| (row["id"].as_str().unwrap(), row["group"].as_str().unwrap(), row["size"].as_i64().unwrap()))
-        .collect();
-    assert_eq!(brief, [("1", "1", 3), ("3", "1", 3), ("6", "1", 3), ("2", "2", 2), ("5", "2", 2)]);
-    assert_eq!((summary.products, log.rows(Variant::Text)), (7, 7), "each product is encoded once");
-    let none = NeighbourOptions { min_similarity: 0.999_999, groups: None, ..options };
-    folder.run("in.jsonl", "few.jsonl", ONE, |job| find_pairs(&model, &none, job)).unwrap();
-    assert_eq!(lines(&folder.read("few.jsonl")).len(), 5);
 }
 
 #[test]
