@@ -182,6 +182,9 @@ fn python(variable: &str) -> Option<Command> {
 fn spark_gives_the_rows_of_one_machine() {
     let Some(mut python) = python("MBSD_SPARK_PYTHON") else { return };
     let setup = Setup::new();
+    // Spark's workers are to be of the same Python, not of the first in the path.
+    let interpreter = python.get_program().to_owned();
+    python.env("PYSPARK_PYTHON", interpreter);
     python.env("PYSPARK_SUBMIT_ARGS", "--master local[2] pyspark-shell").arg("mbsd_spark.py");
     python
         .arg("--input")
