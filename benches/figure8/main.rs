@@ -18,7 +18,7 @@ use mbsd_export::onnx;
 use mbsd_runtime::bench::{self, Contender, Effort, Launch, Load, PlanOptions, Subject};
 use mbsd_runtime::engine::{EngineKind, EngineOptions};
 
-use models::Part;
+use models::{IMAGE, MODELS};
 
 #[derive(Debug, Parser)]
 #[command(about = "The paper's Figure 8 on this machine")]
@@ -61,25 +61,20 @@ fn main() -> Result<()> {
     fs::create_dir_all(&graphs).with_context(|| format!("cannot make {}", graphs.display()))?;
     let mut subjects = Vec::new();
     let wanted = |name: &str| arguments.models.is_empty() || arguments.models.iter().any(|given| given == name);
-    for model in models::all(arguments.small).into_iter().filter(|model| wanted(model.name)) {
+    for model in MODELS.iter().filter(|model| wanted(model.name)) {
         // One model in memory at a time: each is made when its turn comes.
-        for (part, exported) in (model.export)()? {
+        for (part, graph) in model.graphs(arguments.small)? {
             let name = format!("{} {part}", model.name);
             let path = graphs.join(format!("{}.onnx", name.replace(", ", "-").replace(' ', "-")));
-            onnx::write(&exported.graph, &path, &onnx::WriteOptions::default())?;
+            onnx::write(&graph, &path, &onnx::WriteOptions::default())?;
             let subject = Subject::graph(&name, &path)?;
-            subjects.push(match exported.patches {
-                Some((of_an_image, at_once)) => subject.in_chunks(of_an_image, at_once),
-                None => subject,
-            });
+            let one_by_one = model.is_heavy() && part == IMAGE;
+            subjects.push(if one_by_one { subject.in_chunks(NonZeroUsize::MIN, NonZeroUsize::MIN) } else { subject });
         }
         eprintln!("exported {}", model.name);
     }
     if subjects.is_empty() {
-        bail!(
-            "no model is named so; there are {}",
-            models::all(true).iter().map(|m| m.name).collect::<Vec<_>>().join(", ")
-        );
+        bail!("no model is named so; there are {}", MODELS.map(|model| model.name).join("; "));
     }
     let options = PlanOptions {
         contenders: arguments.engines.iter().copied().map(Contender::Engine).collect(),
@@ -111,13 +106,4 @@ fn main() -> Result<()> {
         bail!("nothing could be measured; {} says why", arguments.out.join("figure8.md").display());
     }
     Ok(())
-}
-
-impl std::fmt::Display for Part {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Image => models::IMAGE,
-            Self::Transformer => models::TRANSFORMER,
-        })
-    }
 }

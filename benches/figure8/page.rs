@@ -109,7 +109,7 @@ pub(crate) fn html(report: &Report, text: usize) -> String {
     };
     let lead = format!(
         "<p class=\"soft\">{}, {} cores. Base size, {text} text tokens; image encoding and transformer are graphs of their own, \
-         patches of heavy encoders are encoded in chunks. Medians with 95% intervals over {} rounds.</p><p>{CLAIM}</p>{noise}",
+         heavy encoders are given the patches of one image at a time. Medians with 95% intervals over {} rounds.</p><p>{CLAIM}</p>{noise}",
         escape(machine),
         report.machine.cores,
         report.rounds
