@@ -3,6 +3,7 @@
 mod common;
 
 use std::fs;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use common::{bundle, linear, node, onnxruntime, select};
@@ -23,10 +24,14 @@ fn engines(test: &str) -> Vec<Arc<dyn Engine>> {
 }
 
 fn load(engine: &dyn Engine, bytes: &[u8]) -> Result<Box<dyn Session>, EngineError> {
+    load_with(engine, bytes, &SessionOptions::default())
+}
+
+fn load_with(engine: &dyn Engine, bytes: &[u8], options: &SessionOptions) -> Result<Box<dyn Session>, EngineError> {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("graph.onnx");
     fs::write(&path, bytes).unwrap();
-    engine.load(&path, &SessionOptions::default())
+    engine.load(&path, options)
 }
 
 fn features(rows: usize) -> NamedTensors {
@@ -36,9 +41,11 @@ fn features(rows: usize) -> NamedTensors {
 
 #[test]
 fn a_symbolic_batch_takes_any_number_of_rows() {
-    for engine in engines("a_symbolic_batch_takes_any_number_of_rows") {
-        let mut session = load(&*engine, &linear()).unwrap();
-        for rows in [1, 2, 33, 2] {
+    let engines = engines("a_symbolic_batch_takes_any_number_of_rows");
+    for (engine, threads) in engines.iter().flat_map(|engine| [1, 2, 3].map(|threads| (engine, threads))) {
+        let options = SessionOptions { threads: NonZeroUsize::new(threads), ..SessionOptions::default() };
+        let mut session = load_with(&**engine, &linear(), &options).unwrap();
+        for rows in [1, 2, 33, 2, 7] {
             let outputs = session.run(&features(rows)).unwrap();
             let logits = outputs["logits"].as_f32().unwrap();
             assert_eq!(outputs["logits"].shape(), [rows, 2]);

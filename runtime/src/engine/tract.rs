@@ -1,24 +1,23 @@
 //! tract: symbolic axes are kept as they are in the file, the optimised plan is shared between sessions.
 
 mod fused;
+mod session;
 mod signed;
 
-use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
 use mbsd_spec::bundle::{DimSpec, TensorSpec};
-use mbsd_spec::{NamedTensors, Tensor};
-use tract_linalg::multithread::{Executor, multithread_tract_scope};
 use tract_onnx::pb;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::floats::FloatPrecisionTranslator;
-use tract_onnx::tract_core::plan::SimpleState;
 use tract_onnx::tract_core::transform::ModelTransform;
 use tract_onnx::tract_hir::infer::Factoid;
 use tract_onnx::tract_hir::internal::DimLike;
 
 use super::{Engine, EngineError, EngineKind, Session, SessionOptions, Source, check, guard};
+use session::TractSession;
 
 /// The version of the tract crates, pinned in the workspace.
 const VERSION: &str = "0.23.9";
@@ -42,11 +41,7 @@ impl Engine for TractEngine {
             path: graph.to_owned(),
             source,
         })?;
-        let executor = match options.threads {
-            Some(threads) if threads.get() > 1 => Executor::multithread(threads.get()),
-            _ => Executor::SingleThread,
-        };
-        Ok(Box::new(TractSession { graph: Arc::new(loaded), executor, state: None }))
+        Ok(Box::new(TractSession::new(loaded, options.threads.map_or(1, NonZeroUsize::get))))
     }
 }
 
@@ -56,6 +51,8 @@ struct Loaded {
     plan: Arc<Plan>,
     inputs: Vec<TensorSpec>,
     outputs: Vec<TensorSpec>,
+    /// The input whose first extent is the number of rows, where rows are computed apart.
+    rows: Option<String>,
 }
 
 fn load(path: &Path) -> Result<Loaded, Source> {
@@ -63,7 +60,9 @@ fn load(path: &Path) -> Result<Loaded, Source> {
     fused::register(&mut onnx);
     let mut proto = onnx.proto_model_for_path(path)?;
     signed::sign_activations(&mut proto);
-    fused::fuse(&mut proto);
+    if std::env::var("NOFUSE").is_err() {
+        fused::fuse(&mut proto);
+    }
     let graph = proto.graph.as_ref().ok_or("the file holds no ONNX graph")?;
     let inner: Vec<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
     let inputs = graph
@@ -86,7 +85,8 @@ fn load(path: &Path) -> Result<Loaded, Source> {
     in_single_precision(&mut model)?;
     let plan = model.into_optimized()?.into_runnable()?;
     let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-    Ok(Loaded { name, plan, inputs, outputs })
+    let rows = session::rows(&inputs, &outputs);
+    Ok(Loaded { name, plan, inputs, outputs, rows })
 }
 
 /// Makes a half-precision graph compute in single precision, its weights as exact as they are stored. tract's products in
@@ -163,81 +163,4 @@ fn spec(info: &pb::ValueInfoProto) -> Result<TensorSpec, Source> {
         _ => DimSpec::Symbol(check::ANONYMOUS.to_owned()),
     };
     Ok(TensorSpec { name: info.name.clone(), dtype, shape: dims.iter().map(dim).collect() })
-}
-
-struct TractSession {
-    graph: Arc<Loaded>,
-    /// The threads that compute a product.
-    executor: Executor,
-    /// Made at the first run, and anew after a failed one.
-    state: Option<SimpleState<TypedFact, Box<dyn TypedOp>>>,
-}
-
-impl Session for TractSession {
-    fn run(&mut self, inputs: &NamedTensors) -> Result<NamedTensors, EngineError> {
-        check::check(&self.graph.inputs, inputs)?;
-        let graph = Arc::clone(&self.graph);
-        let (executor, state) = (self.executor.clone(), self.state.take());
-        let outcome = guard::catch(|| {
-            let mut state = match state {
-                Some(state) => state,
-                None => SimpleState::new(&graph.plan)?,
-            };
-            let values = graph.inputs.iter().map(|spec| value(spec, &inputs[&spec.name])).collect::<Result<_, _>>()?;
-            let outputs = multithread_tract_scope(executor, || state.run(values))?;
-            let named = graph.outputs.iter().zip(outputs).map(|(spec, value)| Ok((spec.name.clone(), tensor(&value)?)));
-            Ok((named.collect::<Result<NamedTensors, Source>>()?, state))
-        });
-        match outcome {
-            Ok((outputs, state)) => {
-                self.state = Some(state);
-                Ok(outputs)
-            }
-            Err(source) => Err(EngineError::Run { engine: EngineKind::Tract, graph: self.graph.name.clone(), source }),
-        }
-    }
-
-    fn inputs(&self) -> &[TensorSpec] {
-        &self.graph.inputs
-    }
-
-    fn outputs(&self) -> &[TensorSpec] {
-        &self.graph.outputs
-    }
-
-    fn placement(&self) -> BTreeMap<String, usize> {
-        BTreeMap::from([(EngineKind::Tract.name().to_owned(), self.graph.plan.model().nodes().len())])
-    }
-
-    fn fork(&self) -> Result<Box<dyn Session>, EngineError> {
-        Ok(Box::new(Self { graph: Arc::clone(&self.graph), executor: self.executor.clone(), state: None }))
-    }
-}
-
-/// A tensor as tract takes it, in the type of the graph's input.
-fn value(spec: &TensorSpec, tensor: &Tensor) -> Result<TValue, Source> {
-    use tract_onnx::prelude::Tensor as Dense;
-    let dense = match tensor {
-        Tensor::F32 { shape, data } => Dense::from_shape(shape, data)?,
-        Tensor::I64 { shape, data } => Dense::from_shape(shape, data)?,
-    };
-    let dense = match spec.dtype.as_str() {
-        "bool" => dense.cast_to::<bool>()?.into_owned(),
-        "int32" => dense.cast_to::<i32>()?.into_owned(),
-        "uint8" => dense.cast_to::<u8>()?.into_owned(),
-        _ => dense,
-    };
-    Ok(dense.into_tvalue())
-}
-
-/// A tensor as the rest of the program takes it: floats as float32, all else as int64.
-fn tensor(value: &TValue) -> Result<Tensor, Source> {
-    let shape = value.shape().to_vec();
-    Ok(if value.datum_type().is_float() {
-        let cast = value.cast_to::<f32>()?;
-        Tensor::f32(shape, cast.to_plain_array_view::<f32>()?.iter().copied().collect::<Vec<_>>())?
-    } else {
-        let cast = value.cast_to::<i64>()?;
-        Tensor::i64(shape, cast.to_plain_array_view::<i64>()?.iter().copied().collect::<Vec<_>>())?
-    })
 }

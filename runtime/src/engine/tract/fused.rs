@@ -1,25 +1,51 @@
-//! The arithmetic around 8-bit products in one pass each, where tract would make a pass over the activations for every node.
+//! The arithmetic around products in one pass each, where tract would make a pass over the activations for every node.
 //!
-//! Two patterns of the graph file become operators of our own: the quantization of activations per token, and what turns the
-//! integers of a product into floats, with the bias where one follows. Both do the same operations in the same order as the
-//! nodes they stand for, so results stay equal to the last bit.
+//! Patterns of the graph file become operators of our own. Two stand around 8-bit products: the quantization of activations per
+//! token, and what turns the integers of a product into floats, with the bias where one follows. Both do the same operations in
+//! the same order as the nodes they stand for, so results stay equal to the last bit. The others, in single precision, are
+//! attention from the linear layers in front of it to the one behind it, LayerNorm with the residual sum in front of it, and ReLU.
 
+mod attention;
+mod layer_norm;
 mod ops;
+mod relu;
+mod rows;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use tract_onnx::Onnx;
 use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto};
+use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
 
 use ops::{LEVELS, SMALLEST};
 
 /// The operators' names in the rewritten graph.
 const QUANTIZE: &str = "MbsdQuantizeTokens";
 const SCALE: &str = "MbsdScaleProducts";
+const LAYER_NORM: &str = "MbsdLayerNorm";
+const ATTENTION: &str = "MbsdAttention";
+
+/// Attributes of [`ATTENTION`].
+const HEADS: &str = "heads";
+const DIVISOR: &str = "divisor";
+
+/// The attribute of LayerNormalization, and its value where it is left out.
+const EPSILON: &str = "epsilon";
+const USUAL_EPSILON: f32 = 1e-5;
 
 /// Teaches tract the operators.
 pub(super) fn register(onnx: &mut Onnx) {
+    onnx.op_register.insert(LAYER_NORM, |_, node| {
+        let epsilon = node.attribute.iter().find(|attribute| attribute.name == EPSILON).map_or(USUAL_EPSILON, |a| a.f);
+        Ok((layer_norm::layer_norm(epsilon), Vec::new()))
+    });
+    onnx.op_register.insert(ATTENTION, |_, node| {
+        let attribute = |name: &str| node.attribute.iter().find(|attribute| attribute.name == name);
+        let heads = attribute(HEADS).map_or(1, |attribute| attribute.i as usize);
+        let divisor = attribute(DIVISOR).map_or(1.0, |attribute| attribute.f);
+        Ok((attention::attention(heads, divisor, node.input.len() == 4), Vec::new()))
+    });
+    onnx.op_register.insert("Relu", |_, _| Ok((relu::relu(), Vec::new())));
     onnx.op_register.insert(QUANTIZE, |_, _| Ok((ops::quantize_tokens(), Vec::new())));
     onnx.op_register.insert(SCALE, |_, node| Ok((ops::scale_products(node.input.len() == 4), Vec::new())));
 }
@@ -36,6 +62,13 @@ pub(super) fn fuse(model: &mut ModelProto) {
                 // Before the scale's first reader; the activations are there by then.
                 instead.insert(scale, Some(fused));
                 instead.insert(index, None);
+            }
+            "LayerNormalization" if known.is_plain_layer_norm(node) => {
+                instead.insert(index, Some(NodeProto { op_type: LAYER_NORM.to_owned(), ..node.clone() }));
+            }
+            "Reshape" => {
+                let Some(fused) = known.attention(node) else { continue };
+                instead.insert(index, Some(fused));
             }
             "Mul" => {
                 let Some((last, fused)) = known.scaling(index) else { continue };
@@ -107,6 +140,85 @@ impl<'a> Known<'a> {
     fn is_vector(&self, name: &str) -> bool {
         let float = DataType::Float as i32;
         self.constants.get(name).is_some_and(|tensor| tensor.data_type == float && tensor.dims.len() == 1)
+    }
+
+    /// Over the last axis, in single precision throughout, with a scale and a bias that are known, and nothing but the result read.
+    fn is_plain_layer_norm(&self, node: &NodeProto) -> bool {
+        let attributes = node.attribute.iter().all(|attribute| match attribute.name.as_str() {
+            "axis" => attribute.i == -1,
+            "stash_type" => attribute.i == i64::from(DataType::Float as i32),
+            EPSILON => true,
+            _ => false,
+        });
+        let vectors =
+            matches!(node.input.as_slice(), [_, scale, bias] if self.is_vector(scale) && self.is_vector(bias));
+        attributes && vectors && node.output.len() == 1
+    }
+
+    /// The integers of a constant.
+    fn integers(&self, name: &str) -> Option<Vec<i64>> {
+        let tensor = self.constants.get(name).filter(|tensor| tensor.data_type == DataType::Int64 as i32)?;
+        let (whole, rest) = tensor.raw_data.as_chunks::<8>();
+        (rest.is_empty() && !whole.is_empty()).then(|| whole.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect())
+    }
+
+    fn number(&self, name: &str) -> Option<f32> {
+        let tensor = self.constants.get(name).filter(|tensor| tensor.data_type == DataType::Float as i32)?;
+        let bytes = tensor.raw_data.as_slice().try_into().ok().filter(|_| tensor.dims.is_empty())?;
+        Some(f32::from_le_bytes(bytes))
+    }
+
+    /// What is transposed into a value, so.
+    fn transposed(&self, value: &str, perm: [i64; 4]) -> Option<&'a str> {
+        let (index, [from]) = self.node("Transpose", value)?;
+        matches!(self.nodes[index].attribute.as_slice(), [attribute] if attribute.ints == perm).then_some(from)
+    }
+
+    /// What is split into heads `[batch, heads, tokens, width]`, or where keys are turned `[batch, heads, width, tokens]`; the tokens as the
+    /// graph writes them, the heads, and their width.
+    fn split(&self, value: &str, perm: [i64; 4]) -> Option<(&'a str, i64, [i64; 2])> {
+        let (index, [from, shape]) = self.node("Reshape", self.transposed(value, perm)?)?;
+        match *self.integers(shape)?.as_slice() {
+            [0, tokens, heads, width] if self.nodes[index].attribute.is_empty() => Some((from, tokens, [heads, width])),
+            _ => None,
+        }
+    }
+
+    /// softmax(q k^T / d + mask) v of heads, split in front and put together again by a `Reshape`.
+    fn attention(&self, node: &NodeProto) -> Option<NodeProto> {
+        const SPLIT: [i64; 4] = [0, 2, 1, 3];
+        const TURNED: [i64; 4] = [0, 2, 3, 1];
+        let [context, shape] = node.input.as_slice() else { return None };
+        let [0, tokens, features] = *self.integers(shape)?.as_slice() else { return None };
+        let (_, [weights, value]) = self.node("MatMul", self.transposed(context, SPLIT)?)?;
+        let (softmax, [scores]) = self.node("Softmax", weights)?;
+        let last = |axis: i64| axis == -1 || axis == 3;
+        if !matches!(self.nodes[softmax].attribute.as_slice(), [axis] if last(axis.i)) || !node.attribute.is_empty() {
+            return None;
+        }
+        let (scaled, mask) = match self.node("Add", scores) {
+            Some((_, [scaled, mask])) => (scaled, Some(mask)),
+            None => (scores, None),
+        };
+        let (_, [product, divisor]) = self.node("Div", scaled)?;
+        let divisor = self.number(divisor)?;
+        let (_, [query, key]) = self.node("MatMul", product)?;
+        let (query, queries, heads) = self.split(query, SPLIT)?;
+        let (key, _, of_key) = self.split(key, TURNED)?;
+        let (value, _, of_value) = self.split(value, SPLIT)?;
+        let joined = heads[0] >= 1 && (tokens, features) == (queries, heads[0] * heads[1]);
+        if !joined || of_key != heads || of_value != heads {
+            return None;
+        }
+        let inputs: Vec<&str> = [query, key, value].into_iter().chain(mask).collect();
+        let named = |name: &str| AttributeProto { name: name.to_owned(), ..AttributeProto::default() };
+        Some(NodeProto {
+            attribute: vec![
+                AttributeProto { i: heads[0], ..named(HEADS) },
+                AttributeProto { f: divisor, ..named(DIVISOR) },
+            ],
+            ..operator(ATTENTION, &node.name, &inputs, &node.output)
+        })
     }
 
     /// `QuantizeLinear(x * (127 / m), 1, 0)` with `m = max(max x, -min x, 1e-30)` of each token, whose scale `m / 127` is

@@ -1,4 +1,4 @@
-use tract_onnx::pb::{AttributeProto, ValueInfoProto};
+use tract_onnx::pb::ValueInfoProto;
 
 use super::*;
 
@@ -105,3 +105,5 @@ fn rounding_is_to_even_and_what_is_not_finite_shows() {
     assert_eq!(floats[..2], [1.75, -7.0]);
     assert!(floats[2..].iter().all(|float| float.is_nan()));
 }
+
+mod floats;

@@ -1,0 +1,170 @@
+//! Attention of all heads in one operator, where tract packs, multiplies and makes passes over the scores of one head after
+//! the other on one thread.
+
+use std::borrow::Cow;
+
+use pulp::Arch;
+use tract_linalg::multithread::par_chunks_mut;
+use tract_linalg::routines::Func;
+use tract_onnx::tract_core::{as_op, op_as_typed_op, op_out_of_plan};
+use tract_onnx::tract_hir::internal::*;
+use tract_onnx::tract_hir::tract_ndarray::linalg::general_mat_mul;
+use tract_onnx::tract_hir::tract_ndarray::{Array2, ArrayView4, ArrayViewMut2, Axis, s};
+
+use super::rows::{largest_of, sum_of};
+
+/// Queries `[batch, queries, heads * width]`, keys and values `[batch, keys, heads * width]`, and where there is one a mask that
+/// spreads to `[batch, heads, queries, keys]`, to `[batch, queries, heads * width]`: softmax(q k^T / divisor + mask) v of each head.
+pub(super) fn attention(heads: usize, divisor: f32, masked: bool) -> Box<dyn InferenceOp> {
+    expand(Attention { heads, divisor: divisor.to_bits(), masked })
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Attention {
+    heads: usize,
+    /// The float's bits, which can be compared.
+    divisor: u32,
+    masked: bool,
+}
+
+impl Attention {
+    fn compute(&self, query: &Tensor, key: &Tensor, value: &Tensor, mask: Option<&Tensor>) -> TractResult<Tensor> {
+        let mut output = Tensor::zero::<f32>(query.shape())?;
+        let &[batch, queries, features] = query.shape() else { bail!("queries of shape {:?}", query.shape()) };
+        let &[_, keys, _] = key.shape() else { bail!("keys of shape {:?}", key.shape()) };
+        let (heads, width) = (self.heads, features / self.heads);
+        if output.len() == 0 || keys == 0 {
+            return Ok(output);
+        }
+        let (query, key, value) = (query.try_as_plain_ram()?, key.try_as_plain_ram()?, value.try_as_plain_ram()?);
+        let query = ArrayView4::from_shape((batch, queries, heads, width), query.as_slice::<f32>()?)?;
+        let key = ArrayView4::from_shape((batch, keys, heads, width), key.as_slice::<f32>()?)?;
+        let value = ArrayView4::from_shape((batch, keys, heads, width), value.as_slice::<f32>()?)?;
+        let mask = mask.map(Tensor::to_plain_array_view::<f32>).transpose()?;
+        let mask = match &mask {
+            Some(mask) => {
+                Some(mask.broadcast((batch, heads, queries, keys)).context("the mask does not spread to the scores")?)
+            }
+            None => None,
+        };
+        let factor = 1.0 / f32::from_bits(self.divisor);
+        let exponential = Func::Exp.ew_f32()?;
+
+        // One block [queries, width] behind the other, so that threads can share them out.
+        let mut blocks = vec![0f32; output.len()];
+        par_chunks_mut(&mut blocks, queries * width, batch * heads * queries * keys, |first, blocks| {
+            let mut scores = Array2::zeros((queries, keys));
+            for (index, block) in blocks.chunks_exact_mut(queries * width).enumerate() {
+                let (row, head) = ((first + index) / heads, (first + index) % heads);
+                let keys = key.slice(s![row, .., head, ..]);
+                general_mat_mul(1.0, &query.slice(s![row, .., head, ..]), &keys.t(), 0.0, &mut scores);
+                for (index, mut scores) in scores.axis_iter_mut(Axis(0)).enumerate() {
+                    let scores = scores.as_slice_mut().context("scores are not in one piece")?;
+                    let mask = mask.as_ref().map(|mask| mask.slice(s![row, head, index, ..]));
+                    let mask = mask.map(|mask| mask.to_slice().map_or_else(|| mask.to_vec().into(), Cow::Borrowed));
+                    below_zero(scores, factor, mask.as_deref());
+                }
+                exponential.run(scores.as_slice_mut().context("scores are not in one piece")?)?;
+                for mut scores in scores.axis_iter_mut(Axis(0)) {
+                    shares(scores.as_slice_mut().context("scores are not in one piece")?);
+                }
+                let mut block = ArrayViewMut2::from_shape((queries, width), block)?;
+                general_mat_mul(1.0, &scores, &value.slice(s![row, .., head, ..]), 0.0, &mut block);
+            }
+            Ok(())
+        })?;
+        let mut values = output.try_as_plain_ram_mut()?;
+        par_chunks_mut(values.as_slice_mut::<f32>()?, features, blocks.len(), |first, tokens| {
+            for (index, token) in tokens.chunks_exact_mut(features).enumerate() {
+                let (row, query) = ((first + index) / queries, (first + index) % queries);
+                for (head, values) in token.chunks_exact_mut(width).enumerate() {
+                    let block = ((row * heads + head) * queries + query) * width;
+                    values.copy_from_slice(&blocks[block..block + width]);
+                }
+            }
+            Ok(())
+        })?;
+        Ok(output)
+    }
+}
+
+/// `x * factor + mask`, less the largest of it.
+fn below_zero(x: &mut [f32], factor: f32, mask: Option<&[f32]>) {
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            match mask {
+                Some(mask) => x.iter_mut().zip(mask).for_each(|(x, mask)| *x = *x * factor + mask),
+                None => x.iter_mut().for_each(|x| *x *= factor),
+            }
+            let largest = largest_of(x);
+            x.iter_mut().for_each(|x| *x -= largest);
+        },
+    );
+}
+
+/// Each value over the sum of all.
+fn shares(x: &mut [f32]) {
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            let inverse = 1.0 / sum_of(x, |x| x);
+            x.iter_mut().for_each(|x| *x *= inverse);
+        },
+    );
+}
+
+impl Expansion for Attention {
+    fn name(&self) -> StaticName {
+        "MbsdAttention".into()
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        s: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        check_input_arity(inputs, 3 + usize::from(self.masked))?;
+        check_output_arity(outputs, 1)?;
+        for tensor in inputs.iter().chain(outputs) {
+            s.equals(&tensor.datum_type, f32::datum_type())?;
+        }
+        s.equals(&inputs[0].shape, &outputs[0].shape)
+    }
+
+    fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
+        for &input in &inputs[..3] {
+            let shape = &model.outlet_fact(input)?.shape;
+            let split =
+                shape.last().and_then(|features| features.to_usize().ok()).map(|features| features % self.heads);
+            ensure!(shape.rank() == 3 && split == Some(0), "{shape:?} cannot be split into {} heads", self.heads);
+        }
+        model.wire_node(prefix, self.clone(), inputs)
+    }
+}
+
+impl Op for Attention {
+    fn name(&self) -> StaticName {
+        "MbsdAttention".into()
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for Attention {
+    op_out_of_plan!();
+
+    fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let mask = inputs.get(3).map(|mask| &**mask);
+        Ok(tvec!(self.compute(&inputs[0], &inputs[1], &inputs[2], mask)?.into_tvalue()))
+    }
+}
+
+impl TypedOp for Attention {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        Ok(tvec!(f32::fact(inputs[0].shape.clone())))
+    }
+
+    as_op!();
+}

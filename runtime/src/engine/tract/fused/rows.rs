@@ -1,0 +1,31 @@
+//! What one number tells of a row, always computed in the same order, whatever is beside the row.
+
+/// Partial results of a row: one for each lane of the widest registers.
+const LANES: usize = 16;
+
+/// The sum of a function of each value.
+#[inline(always)]
+pub(super) fn sum_of(row: &[f32], function: impl Fn(f32) -> f32) -> f32 {
+    let mut lanes = [0f32; LANES];
+    let (whole, rest) = row.as_chunks::<LANES>();
+    for part in whole {
+        for (lane, x) in lanes.iter_mut().zip(part) {
+            *lane += function(*x);
+        }
+    }
+    lanes.iter().sum::<f32>() + rest.iter().map(|&x| function(x)).sum::<f32>()
+}
+
+/// The largest value; what is no number is passed over.
+#[inline(always)]
+pub(super) fn largest_of(row: &[f32]) -> f32 {
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let (whole, rest) = row.as_chunks::<LANES>();
+    for part in whole {
+        for (lane, x) in lanes.iter_mut().zip(part) {
+            *lane = larger(*lane, *x);
+        }
+    }
+    lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, larger)
+}
