@@ -3,6 +3,7 @@
 mod fused;
 mod session;
 mod signed;
+mod single;
 
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -11,8 +12,6 @@ use std::sync::Arc;
 use mbsd_spec::bundle::{DimSpec, TensorSpec};
 use tract_onnx::pb;
 use tract_onnx::prelude::*;
-use tract_onnx::tract_core::floats::FloatPrecisionTranslator;
-use tract_onnx::tract_core::transform::ModelTransform;
 use tract_onnx::tract_hir::infer::Factoid;
 use tract_onnx::tract_hir::internal::DimLike;
 
@@ -60,9 +59,8 @@ fn load(path: &Path) -> Result<Loaded, Source> {
     fused::register(&mut onnx);
     let mut proto = onnx.proto_model_for_path(path)?;
     signed::sign_activations(&mut proto);
-    if std::env::var("NOFUSE").is_err() {
-        fused::fuse(&mut proto);
-    }
+    single::widen(&mut proto);
+    fused::fuse(&mut proto);
     let graph = proto.graph.as_ref().ok_or("the file holds no ONNX graph")?;
     let inner: Vec<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
     let inputs = graph
@@ -81,23 +79,10 @@ fn load(path: &Path) -> Result<Loaded, Source> {
         return Err(format!("nothing in the graph computes `{name}`").into());
     }
     drop(proto);
-    let mut model = parsed.model.into_typed()?;
-    in_single_precision(&mut model)?;
-    let plan = model.into_optimized()?.into_runnable()?;
+    let plan = parsed.model.into_typed()?.into_optimized()?.into_runnable()?;
     let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let rows = session::rows(&inputs, &outputs);
     Ok(Loaded { name, plan, inputs, outputs, rows })
-}
-
-/// Makes a half-precision graph compute in single precision, its weights as exact as they are stored. tract's products in
-/// half precision also sum in half precision, so that thousands of rounded terms add up, and are slower where the processor
-/// has no such arithmetic.
-fn in_single_precision(model: &mut TypedModel) -> TractResult<()> {
-    let half = |node: &TypedNode| node.outputs.iter().any(|output| output.fact.datum_type == DatumType::F16);
-    if model.nodes().iter().any(half) {
-        FloatPrecisionTranslator::new(DatumType::F16, DatumType::F32).transform(model)?;
-    }
-    Ok(())
 }
 
 /// See [`super::inferred_shapes`].

@@ -38,8 +38,8 @@ const GPU: Sizes =
 /// Products a window has at least, however many tags each is asked.
 const MIN_WINDOW_PRODUCTS: usize = 8;
 
-/// Threads of one ONNX Runtime session. A session holds the weights of its own, so cores are shared out to few of them.
-const ORT_SESSION_THREADS: usize = 4;
+/// ONNX Runtime sessions at most. Sessions of one thread each get more done than one with all threads, but each holds the weights of its own.
+const ORT_SESSIONS: usize = 4;
 
 /// Called with the number of products done so far.
 pub type Progress<'a> = &'a (dyn Fn(u64) + Sync);
@@ -58,8 +58,8 @@ pub struct Workers {
 impl Workers {
     /// For `threads` cores, all of the machine's where `None`.
     ///
-    /// tract computes on one thread and shares weights between sessions: a session a core. ONNX Runtime: sessions of up to 4
-    /// threads each; a GPU has one session.
+    /// tract shares weights between sessions: a session a core. ONNX Runtime: a session a core too, but at most 4, which share
+    /// the cores out among themselves; a GPU has one session.
     pub fn new(engine: EngineKind, threads: Option<NonZeroUsize>) -> Self {
         Self::with_sessions(engine, threads, None)
     }
@@ -74,7 +74,7 @@ impl Workers {
         match engine {
             EngineKind::Tract => Self { prepare: threads, sessions: threads, session_threads: 1 },
             EngineKind::OrtCpu => {
-                let session_threads = threads.min(ORT_SESSION_THREADS);
+                let session_threads = threads.div_ceil(ORT_SESSIONS);
                 Self { prepare: threads, sessions: threads / session_threads, session_threads }
             }
             EngineKind::OrtCuda | EngineKind::OrtTensorrt => Self { prepare: threads, sessions: 1, session_threads: 1 },

@@ -24,6 +24,7 @@ const QUANTIZE: &str = "MbsdQuantizeTokens";
 const SCALE: &str = "MbsdScaleProducts";
 const LAYER_NORM: &str = "MbsdLayerNorm";
 const ATTENTION: &str = "MbsdAttention";
+const CAST: &str = "Cast";
 
 /// Attributes of [`ATTENTION`].
 const HEADS: &str = "heads";
@@ -115,9 +116,13 @@ impl<'a> Known<'a> {
         }
     }
 
-    /// The node of an operator that computes a value, and its operands.
+    /// The node of an operator that computes a value, and its operands. A value of a half-precision graph may have been cast
+    /// to and fro behind that node.
     fn node<const N: usize>(&self, op: &str, value: &str) -> Option<(usize, [&'a str; N])> {
-        let &index = self.producers.get(value)?;
+        let mut index = *self.producers.get(value)?;
+        while op != CAST && is_cast_to_float(&self.nodes[index]) {
+            index = *self.producers.get(self.nodes[index].input.first()?.as_str())?;
+        }
         let node = &self.nodes[index];
         let inputs: Vec<&str> = node.input.iter().map(String::as_str).collect();
         Some((index, inputs.try_into().ok().filter(|_| node.op_type == op && node.output.len() == 1)?))
@@ -260,7 +265,7 @@ impl<'a> Known<'a> {
         let node = &self.nodes[index];
         let [scaled, scale] = node.input.as_slice() else { return None };
         let (_, [floats, columns]) = self.node("Mul", scaled)?;
-        let (_, [integers]) = self.node("Cast", floats)?;
+        let (_, [integers]) = self.node(CAST, floats)?;
         let (_, [_, _, _]) = self.node("MatMulInteger", integers)?;
         let columns = match self.node("Mul", columns) {
             Some((_, [one, columns])) if self.is_one(one) => columns,
@@ -291,9 +296,14 @@ impl<'a> Known<'a> {
 
     /// A size through itself, as a float.
     fn is_one(&self, value: &str) -> bool {
-        let quotient = self.node("Cast", value).and_then(|(_, [quotient])| self.node("Div", quotient));
+        let quotient = self.node(CAST, value).and_then(|(_, [quotient])| self.node("Div", quotient));
         quotient.is_some_and(|(_, [a, b])| a == b && self.node::<1>("Shape", a).is_some())
     }
+}
+
+fn is_cast_to_float(node: &NodeProto) -> bool {
+    let float = i64::from(DataType::Float as i32);
+    node.op_type == CAST && node.attribute.iter().any(|attribute| attribute.name == "to" && attribute.i == float)
 }
 
 fn operator(op: &str, name: &str, inputs: &[&str], outputs: &[String]) -> NodeProto {
