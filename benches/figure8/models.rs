@@ -18,17 +18,18 @@ pub(crate) struct Model {
     patch_size: usize,
 }
 
-/// Every model: MBSD with both sizes of patches, heavy encoders with both readings of the paper.
+/// Every model: MBSD with both sizes of patches, heavy encoders with both readings of the paper. Those without an image graph are last, so
+/// that a model has one colour in all plots.
 pub(crate) const MODELS: [Model; 9] = [
     Model { name: "MBSD", compared: Compared::Mbsd, patch_size: 32 },
     Model { name: "MBSD, patch 16", compared: Compared::Mbsd, patch_size: 16 },
     Model { name: "ViLT", compared: Compared::Vilt, patch_size: 32 },
-    Model { name: "ViT", compared: Compared::Vit, patch_size: 32 },
-    Model { name: "BERT", compared: Compared::Bert, patch_size: 32 },
     Model { name: "FashionBERT", compared: Compared::FashionBert(PatchPixels::Native), patch_size: 32 },
     Model { name: "FashionBERT, 224", compared: Compared::FashionBert(PatchPixels::RESIZED), patch_size: 32 },
     Model { name: "Kaleido-BERT", compared: Compared::KaleidoBert(PatchPixels::Native), patch_size: 32 },
     Model { name: "Kaleido-BERT, 224", compared: Compared::KaleidoBert(PatchPixels::RESIZED), patch_size: 32 },
+    Model { name: "ViT", compared: Compared::Vit, patch_size: 32 },
+    Model { name: "BERT", compared: Compared::Bert, patch_size: 32 },
 ];
 
 impl Model {
