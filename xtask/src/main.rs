@@ -1,5 +1,4 @@
-//! The project's own commands: `cargo xtask demo`, `test`, `onnxruntime`, `python`, `figure8` and
-//! `bench-peers`.
+//! The project's own commands: `cargo xtask demo`, `test`, `onnxruntime`, `python`, `figure8`, `bench-peers` and `way-back`.
 
 mod bench;
 mod catalogue;
@@ -9,6 +8,7 @@ mod onnx_check;
 mod onnxruntime;
 mod python;
 mod report;
+mod way_back;
 mod workspace;
 
 use std::process::ExitCode;
@@ -35,6 +35,8 @@ enum Command {
     Onnxruntime,
     /// Make a virtual environment in target/python with what tests/python needs (`test` does so too)
     Python,
+    /// Import the graphs of tests/way_back with burn-onnx, which compiles Burn once more, and compare the modules
+    WayBack(way_back::WayBackArgs),
     /// The paper's Figure 8 on this machine: image encoding and transformer by batch, into target/figure8
     Figure8(bench::Figure8Args),
     /// Measure a bundle's graphs through other libraries' Python APIs too, in turns with ours, into target/bench-peers
@@ -62,6 +64,7 @@ fn run(command: Command) -> Result<()> {
             println!("ONNX Runtime {}", onnxruntime::ensure(&workspace)?.describe(&workspace));
             Ok(())
         }
+        Command::WayBack(args) => way_back::run(&workspace, &args),
         Command::Python => {
             println!("{}", workspace.shown(&python::ensure(&workspace)?));
             Ok(())
