@@ -54,13 +54,20 @@ struct Loaded {
     rows: Option<String>,
 }
 
+/// With operators of our own where the graph has their patterns; a graph whose shapes then turn out to be others is taken as it is.
 fn load(path: &Path) -> Result<Loaded, Source> {
+    read(path, true).or_else(|_| read(path, false))
+}
+
+fn read(path: &Path, fuse: bool) -> Result<Loaded, Source> {
     let mut onnx = tract_onnx::onnx().with_ignore_value_info(true);
     fused::register(&mut onnx);
     let mut proto = onnx.proto_model_for_path(path)?;
     signed::sign_activations(&mut proto);
     single::widen(&mut proto);
-    fused::fuse(&mut proto);
+    if fuse {
+        fused::fuse(&mut proto);
+    }
     let graph = proto.graph.as_ref().ok_or("the file holds no ONNX graph")?;
     let inner: Vec<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
     let inputs = graph

@@ -1,3 +1,4 @@
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::testing::{Behaviour, Folder, HIDDEN, ONE, mixed_products, model};
 use super::*;
-use crate::engine::SessionOptions;
+use crate::engine::{EngineKind, SessionOptions};
 
 mod evaluation;
 mod pairs;
@@ -83,6 +84,16 @@ not json
     );
     assert_eq!(log.rows(Variant::Full), 2, "one row a tag");
     assert_eq!(folder.files(), ["in.jsonl", "out.jsonl"], "no temporary file is left");
+}
+
+#[test]
+fn cores_are_shared_out_to_sessions() {
+    for (threads, sessions, session_threads) in [(1, 1, 1), (2, 2, 1), (4, 4, 1), (6, 3, 2), (8, 4, 2), (16, 4, 4)] {
+        let workers = Workers::new(EngineKind::OrtCpu, NonZeroUsize::new(threads));
+        assert_eq!(workers, Workers { prepare: threads, sessions, session_threads });
+        let workers = Workers::new(EngineKind::Tract, NonZeroUsize::new(threads));
+        assert_eq!(workers, Workers { prepare: threads, sessions: threads, session_threads: 1 });
+    }
 }
 
 #[test]

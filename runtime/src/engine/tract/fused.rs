@@ -6,8 +6,8 @@
 //! attention from the linear layers in front of it to the one behind it, LayerNorm with the residual sum in front of it, and ReLU.
 
 mod attention;
+mod eight_bit;
 mod layer_norm;
-mod ops;
 mod relu;
 mod rows;
 
@@ -17,7 +17,7 @@ use tract_onnx::Onnx;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
 
-use ops::{LEVELS, SMALLEST};
+use eight_bit::{LEVELS, SMALLEST};
 
 /// The operators' names in the rewritten graph.
 const QUANTIZE: &str = "MbsdQuantizeTokens";
@@ -47,8 +47,8 @@ pub(super) fn register(onnx: &mut Onnx) {
         Ok((attention::attention(heads, divisor, node.input.len() == 4), Vec::new()))
     });
     onnx.op_register.insert("Relu", |_, _| Ok((relu::relu(), Vec::new())));
-    onnx.op_register.insert(QUANTIZE, |_, _| Ok((ops::quantize_tokens(), Vec::new())));
-    onnx.op_register.insert(SCALE, |_, node| Ok((ops::scale_products(node.input.len() == 4), Vec::new())));
+    onnx.op_register.insert(QUANTIZE, |_, _| Ok((eight_bit::quantize_tokens(), Vec::new())));
+    onnx.op_register.insert(SCALE, |_, node| Ok((eight_bit::scale_products(node.input.len() == 4), Vec::new())));
 }
 
 /// Puts the operators in the place of the patterns. What nothing reads any more tract leaves out by itself.
@@ -129,11 +129,7 @@ impl<'a> Known<'a> {
     }
 
     fn is_number(&self, name: &str, number: f32) -> bool {
-        self.constants.get(name).is_some_and(|tensor| {
-            tensor.data_type == DataType::Float as i32
-                && tensor.dims.is_empty()
-                && tensor.raw_data == number.to_le_bytes()
-        })
+        self.number(name) == Some(number)
     }
 
     fn is_signed_zero_point(&self, name: &str) -> bool {
@@ -147,6 +143,11 @@ impl<'a> Known<'a> {
         self.constants.get(name).is_some_and(|tensor| tensor.data_type == float && tensor.dims.len() == 1)
     }
 
+    /// A vector that cannot stand for one of another length.
+    fn is_wide_vector(&self, name: &str) -> bool {
+        self.is_vector(name) && self.constants[name].dims[0] > 1
+    }
+
     /// Over the last axis, in single precision throughout, with a scale and a bias that are known, and nothing but the result read.
     fn is_plain_layer_norm(&self, node: &NodeProto) -> bool {
         let attributes = node.attribute.iter().all(|attribute| match attribute.name.as_str() {
@@ -155,8 +156,7 @@ impl<'a> Known<'a> {
             EPSILON => true,
             _ => false,
         });
-        let vectors =
-            matches!(node.input.as_slice(), [_, scale, bias] if self.is_vector(scale) && self.is_vector(bias));
+        let vectors = matches!(node.input.as_slice(), [_, scale, bias] if self.is_wide_vector(scale) && self.is_wide_vector(bias));
         attributes && vectors && node.output.len() == 1
     }
 

@@ -134,12 +134,15 @@ impl Expansion for Attention {
     }
 
     fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
-        for &input in &inputs[..3] {
-            let shape = &model.outlet_fact(input)?.shape;
-            let split =
-                shape.last().and_then(|features| features.to_usize().ok()).map(|features| features % self.heads);
-            ensure!(shape.rank() == 3 && split == Some(0), "{shape:?} cannot be split into {} heads", self.heads);
-        }
+        let shape = |index: usize| Ok::<_, TractError>(model.outlet_fact(inputs[index])?.shape.to_tvec());
+        let (query, key, value) = (shape(0)?, shape(1)?, shape(2)?);
+        ensure!(query.len() == 3 && key.len() == 3 && key == value, "attention of {query:?}, {key:?}, {value:?}");
+        ensure!(
+            query[0] == key[0] && query[2] == key[2],
+            "keys {key:?} do not have the rows and features of {query:?}"
+        );
+        let features = query[2].to_usize()?;
+        ensure!(features % self.heads == 0, "{features} features cannot be split into {} heads", self.heads);
         model.wire_node(prefix, self.clone(), inputs)
     }
 }

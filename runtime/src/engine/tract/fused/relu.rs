@@ -4,7 +4,7 @@ use tract_onnx::tract_core::element_wise;
 use tract_onnx::tract_hir::internal::*;
 use tract_onnx::tract_hir::ops::element_wise::ElementWiseIntoHir;
 
-/// Values of any type and shape to the same.
+/// Values of any shape to the same; half precision is widened before.
 pub(super) fn relu() -> Box<dyn InferenceOp> {
     rectified().into_hir()
 }
@@ -15,8 +15,12 @@ element_wise!(rectified, Rectified,
         values.iter_mut().for_each(|value| if *value < 0.0 { *value = 0.0 });
         Ok(())
     },
-    [f16] => |_, values| {
-        values.iter_mut().for_each(|value| if *value < f16::ZERO { *value = f16::ZERO });
+    [f64] => |_, values| {
+        values.iter_mut().for_each(|value| if *value < 0.0 { *value = 0.0 });
+        Ok(())
+    },
+    [i8, i16, i32, i64] => |_, values| {
+        values.iter_mut().for_each(|value| *value = (*value).max(0));
         Ok(())
     }
 );

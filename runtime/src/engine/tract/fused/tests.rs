@@ -96,12 +96,12 @@ fn rounding_is_to_even_and_what_is_not_finite_shows() {
     let width = 6;
     let x = [127.0, 0.5, 1.5, -2.5, -126.6, 0.0, 1.0, f32::NAN, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
     let (mut bytes, mut scales) = ([0i8; 18], [0f32; 3]);
-    ops::quantize(&x, width, &mut bytes, &mut scales);
+    eight_bit::quantize(&x, width, &mut bytes, &mut scales);
     assert_eq!((scales[0], &bytes[..width]), (1.0, &[127, 0, 2, -2, -127, 0][..]));
     assert!(scales[1].is_nan());
     assert_eq!((scales[2], &bytes[12..]), (SMALLEST / LEVELS, &[0; 6][..]));
     let mut floats = [0f32; 4];
-    ops::scale(&[3, -4, 5, 6], &[0.5, 2.0], &[1.0, f32::NAN], Some(&[0.25, 1.0]), &mut floats);
+    eight_bit::scale(&[3, -4, 5, 6], &[0.5, 2.0], &[1.0, f32::NAN], Some(&[0.25, 1.0]), &mut floats);
     assert_eq!(floats[..2], [1.75, -7.0]);
     assert!(floats[2..].iter().all(|float| float.is_nan()));
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use prost::Message;
 use tract_linalg::multithread::{Executor, multithread_tract_scope};
 use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_shape_proto::Dimension;
@@ -24,7 +25,7 @@ fn normed(change: impl FnOnce(&mut NodeProto)) -> String {
     let half = constant("half", DataType::Float16, &[2], vec![0; 4]);
     let graph = GraphProto {
         node: vec![norm],
-        initializer: vec![vector("scale"), vector("shift"), half],
+        initializer: vec![vector("scale"), vector("shift"), half, constant("one", DataType::Float, &[1], vec![0; 4])],
         ..GraphProto::default()
     };
     let mut model = ModelProto { graph: Some(graph), ..ModelProto::default() };
@@ -38,6 +39,7 @@ fn a_layer_norm_in_single_precision_over_the_last_axis_is_one_operator() {
     for change in [
         (|node: &mut NodeProto| node.attribute[0].i = 1) as fn(&mut NodeProto),
         |node| node.input[1] = "half".to_owned(),
+        |node| node.input[1] = "one".to_owned(),
         |node| node.input[2] = "computed".to_owned(),
         |node| drop(node.input.pop()),
         |node| node.output.push("mean".to_owned()),
@@ -190,6 +192,22 @@ fn attention_is_that_of_its_nodes() {
             agree(&graph, "MbsdAttention", &inputs);
         }
     }
+}
+
+#[test]
+fn a_graph_with_the_pattern_and_other_shapes_is_taken_as_it_is() {
+    let mut graph = attention_graph(false);
+    graph.input[1] = value("k", &["1", "keys", "12"]);
+    graph.input[2] = value("v", &["1", "keys", "12"]);
+    let expected =
+        plan(&graph, false).run(tvec!(numbers(&[3, 2, 12], 1), numbers(&[1, 4, 12], 2), numbers(&[1, 4, 12], 3)));
+    assert!(expected.is_ok(), "one row's keys serve all rows");
+    let opset_import = vec![OperatorSetIdProto { version: 17, ..OperatorSetIdProto::default() }];
+    let model = ModelProto { graph: Some(graph), opset_import, ir_version: 8, ..ModelProto::default() };
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), model.encode_to_vec()).unwrap();
+    let loaded = crate::engine::tract::load(file.path()).unwrap();
+    assert!(operators(&loaded.plan).iter().all(|name| name != "MbsdAttention"));
 }
 
 #[test]

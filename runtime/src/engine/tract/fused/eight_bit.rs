@@ -1,4 +1,4 @@
-//! The operators: bytes and scales of tokens, floats of products.
+//! Around 8-bit products: bytes and scales of tokens, floats of products.
 
 use tract_onnx::tract_core::{as_op, op_as_typed_op, op_out_of_plan};
 use tract_onnx::tract_hir::internal::*;
