@@ -454,6 +454,14 @@ impl Weight {
         matches!(self.content, Content::Inline(_))
     }
 
+    /// Where the elements are read from, in memory: what was reshaped has the place of what it was made of.
+    pub(crate) fn source(&self) -> usize {
+        match &self.content {
+            Content::Inline(bytes) => bytes.as_ptr() as usize,
+            Content::Deferred(read) => Arc::as_ptr(read).cast::<()>() as usize,
+        }
+    }
+
     /// The same elements in another shape of the same size.
     pub fn reshaped(&self, shape: Vec<usize>) -> Self {
         debug_assert_eq!(shape.iter().product::<usize>(), self.shape.iter().product::<usize>());

@@ -11,7 +11,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, bail};
 use mbsd_runtime::onnx;
-use mbsd_spec::Bundle;
+use mbsd_spec::{Attention, Bundle, Task, Variant};
 use mbsd_spec::bundle::{Artifact, StagedFolder, names};
 use serde_json::{Map, Value, json};
 
@@ -74,6 +74,13 @@ pub fn write(bundle: &Bundle, layout: Layout, options: LayoutOptions, out: &Path
              --shared-weights",
             bundle.root().display(),
             names::WEIGHTS
+        );
+    }
+    if bundle.task() == Task::Match && bundle.config().attention != Attention::Full {
+        bail!(
+            "the graphs of {} read tags apart from products (one-way attention), which the clients of the hf and triton layouts \
+             do not: copy the folder as it is",
+            bundle.root().display()
         );
     }
     if bundle.manifest().artifacts.is_empty() {
@@ -172,10 +179,11 @@ fn parity_table(bundle: &Bundle, graphs: &[String]) -> String {
             .to_owned();
     for (artifact, name) in bundle.manifest().artifacts.iter().zip(graphs) {
         let has = match artifact.variant {
-            mbsd_spec::Variant::Full => "title and image",
-            mbsd_spec::Variant::Text => "a title",
-            mbsd_spec::Variant::Image => "an image",
-            mbsd_spec::Variant::Pair => "two pooled vectors",
+            Variant::Full => "title and image",
+            Variant::Text => "a title",
+            Variant::Image => "an image",
+            Variant::Pair => "two pooled vectors",
+            other => other.name(),
         };
         let parity = artifact.parity.iter().map(|(engine, parity)| match parity {
             Parity::Measured(m) => format!("{:.1e} ({engine} {})", m.max_abs_diff, m.engine_version),

@@ -17,7 +17,7 @@ pub use fold::{fold_ranges, fold_reshapes, fold_slices};
 pub use half::to_half;
 pub use linear::restore_linear;
 pub use names::name_nodes;
-pub use share::{share_nodes, share_weights};
+pub use share::{share_nodes, share_sources, share_weights};
 pub use simplify::simplify;
 
 use crate::graph::Graph;
@@ -26,6 +26,7 @@ use crate::graph::Graph;
 pub(crate) fn canonicalize(graph: &mut Graph) {
     fold_reshapes(graph);
     restore_linear(graph);
+    share_sources(graph);
     compact(graph);
 }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::TrainError;
 use crate::data::{Assembler, Row, evaluation_plan, prefetch};
 use crate::objective::stage1::{PatchLoss, Stage1Losses};
-use crate::objective::{Stage1Outcome, binary_cross_entropy, cross_entropy, stage1_batch};
+use crate::objective::{Stage1Outcome, binary_cross_entropy, cross_entropy, logits, stage1_batch};
 
 /// Rows a tag must have for its own ROC-AUC to count: with fewer it is mostly noise.
 pub const MIN_ROWS_PER_TAG: usize = 40;
@@ -73,21 +73,20 @@ pub fn predict(
     device: &Device,
 ) -> Result<Vec<Option<Vec<f32>>>, TrainError> {
     let (plans, order) = evaluation_plan(rows, variant, batch_size, |row| assembler.length(row));
-    let mut logits = vec![None; rows.len()];
+    let mut answers = vec![None; rows.len()];
     for (batch, places) in prefetch(assembler, plans).zip(order.chunks(batch_size)) {
         let mut batch = batch?;
         if batch.rows() == 0 {
             continue;
         }
-        let (text, image) = batch.take_inputs(device);
-        let outputs = model.logits(model.pooled(text, image));
+        let outputs = logits(model, &mut batch, device);
         let [_, width] = outputs.dims();
         let values: Vec<f32> = outputs.into_data().iter::<f32>().collect();
         for (&position, scores) in batch.positions.iter().zip(values.chunks_exact(width)) {
-            logits[places[position]] = Some(scores.to_vec());
+            answers[places[position]] = Some(scores.to_vec());
         }
     }
-    Ok(logits)
+    Ok(answers)
 }
 
 /// Predicts and measures each variant that the model can read.

@@ -5,5 +5,5 @@ mod heads;
 pub mod sdmi;
 pub mod stage1;
 
-pub use batch::{BatchLoss, Losses, Stage1Outcome, stage1 as stage1_batch};
+pub use batch::{BatchLoss, Losses, Stage1Outcome, logits, stage1 as stage1_batch};
 pub use heads::{binary_cross_entropy, cross_entropy};

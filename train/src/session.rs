@@ -18,7 +18,7 @@ use serde_json::json;
 
 use crate::checkpoint::{BEST, Checkpoint, LAST, MetricsLog, OPTIMIZER, State, last};
 use crate::curves;
-use crate::data::{HostBatch, Removal, epoch_plan, prefetch};
+use crate::data::{BatchPlan, HostBatch, Removal, epoch_plan, prefetch};
 use crate::evaluate::{Metrics, evaluate, evaluate_stage1};
 use crate::objective::BatchLoss;
 use crate::optim::{Optimizer, Schedule};
@@ -142,8 +142,7 @@ impl<'a> Session<'a> {
         if let Some((folder, _)) = &resumed {
             optimizer.load(&folder.join(OPTIMIZER), named, device)?;
         }
-        let batches = data.train_rows(run, 0).len().div_ceil(run.training.batch_size);
-        let steps = batches.div_ceil(run.optimizer.accumulation) * run.training.epochs;
+        let steps = steps(run, data);
         let schedule = Schedule::new(run.optimizer.learning_rate, run.optimizer.warm_up, steps);
         let state = resumed.map_or_else(|| State::new(run), |(_, state)| state);
         eprintln!(
@@ -190,18 +189,7 @@ impl<'a> Session<'a> {
 
     /// Trains one epoch, from where a checkpoint within it left off. False if it ended early, as asked.
     fn epoch(&mut self, epoch: usize, stop_at_step: Option<usize>) -> Result<bool, TrainError> {
-        let settings = &self.run.training;
-        let mut random = random(self.run.seed, epoch as u64);
-        let (without_text, without_image) = match self.data.config.architecture.variants() {
-            [Variant::Image] => (1.0, 0.0),
-            [Variant::Text] => (0.0, 1.0),
-            [_, _, ..] if self.run.objective.is_task() => (settings.without_text, settings.without_image),
-            _ => (0.0, 0.0),
-        };
-        let removal = Removal { without_text, without_image };
-        let rows = self.data.train_rows(self.run, epoch as u64);
-        let length = |row: &_| self.data.train.length(row);
-        let mut plans = epoch_plan(rows, settings.batch_size, removal, length, &mut random);
+        let mut plans = plans(self.run, self.data, epoch as u64);
         let batches = plans.len();
         let taken = self.state.batch.min(batches);
         for (index, batch) in (taken + 1..).zip(prefetch(&self.data.train, plans.split_off(taken))) {
@@ -345,6 +333,32 @@ impl State {
             best: None,
             run: run.clone(),
         }
+    }
+}
+
+/// The batches of an epoch.
+fn plans(run: &Run, data: &Prepared, epoch: u64) -> Vec<BatchPlan> {
+    let settings = &run.training;
+    let mut random = random(run.seed, epoch);
+    let (without_text, without_image) = match data.config.architecture.variants() {
+        [Variant::Image] => (1.0, 0.0),
+        [Variant::Text] => (0.0, 1.0),
+        [_, _, ..] if run.objective.is_task() => (settings.without_text, settings.without_image),
+        _ => (0.0, 0.0),
+    };
+    let removal = Removal { without_text, without_image };
+    let rows = data.train_rows(run, epoch);
+    let together = data.train.title_position.is_some();
+    epoch_plan(rows, together, settings.batch_size, removal, |row| data.train.length(row), &mut random)
+}
+
+/// Steps of the whole run. Where rows of a product stay together, epochs that draw their rows have different numbers of
+/// batches.
+fn steps(run: &Run, data: &Prepared) -> usize {
+    let steps = |batches: usize| batches.div_ceil(run.optimizer.accumulation);
+    match data.train.title_position {
+        None => steps(data.train_rows(run, 0).len().div_ceil(run.training.batch_size)) * run.training.epochs,
+        Some(_) => (0..run.training.epochs as u64).map(|epoch| steps(plans(run, data, epoch).len())).sum(),
     }
 }
 

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{Device, Int, Tensor as BurnTensor, TensorData};
-use mbsd_net::{Head, ImageInput, Mbsd, TextInput};
+use burn::tensor::TensorData;
+use mbsd_net::Mbsd;
 use mbsd_runtime::engine::{self, EngineKind, EngineOptions, SessionOptions};
 use mbsd_runtime::parity::Reference;
 use mbsd_spec::bundle::{Artifact, BundleWriter, Measured};
 use mbsd_spec::{Config, NamedTensors, Task, Tensor, Variant};
+
+use crate::mbsd;
 
 /// What a manifest says where an engine is not there.
 pub(super) const NOT_MEASURED: &str = "not measured";
@@ -18,60 +20,68 @@ const ROWS: usize = 3;
 /// Tokens of the longest row.
 const TOKENS: usize = 12;
 
+/// Tokens of the longest tag.
+const TAG_TOKENS: usize = 5;
+
 /// A batch with rows of different length, and what Burn computes from it.
 pub(super) fn reference(model: &Mbsd, config: &Config, variant: Variant) -> anyhow::Result<Reference> {
-    let device = Device::flex();
-    let hidden = config.hidden_size;
+    let inputs = inputs(model.head().task(), config, variant)?;
+    let values = inputs.iter().map(|(name, tensor)| (name.clone(), data(tensor))).collect();
+    let outputs = mbsd::evaluate(model, config, variant, &values)?;
+    let outputs = outputs.into_iter().map(|(name, data)| {
+        let shape = data.shape().to_vec();
+        Ok((name, Tensor::f32(shape, data.iter::<f32>().collect())?))
+    });
+    Ok(Reference { inputs, outputs: outputs.collect::<anyhow::Result<_>>()? })
+}
+
+/// Made-up values of a graph's inputs.
+fn inputs(task: Task, config: &Config, variant: Variant) -> anyhow::Result<NamedTensors> {
     if variant == Variant::Pair {
-        let [source, target] = [11, 13].map(|seed| noise(ROWS * hidden, seed));
-        let tensor = |data: &[f32]| BurnTensor::<2>::from_data(TensorData::new(data.to_vec(), [ROWS, hidden]), &device);
-        let logits = model.pair_logits(tensor(&source), tensor(&target));
-        return Ok(Reference {
-            inputs: named([
-                ("source", Tensor::f32([ROWS, hidden], source)?),
-                ("target", Tensor::f32([ROWS, hidden], target)?),
-            ]),
-            outputs: named([("logits", plain(logits)?)]),
-        });
+        return vectors(["source", "target"], [ROWS, config.hidden_size]);
     }
-    let text = variant != Variant::Image || model.head().task() == Task::Match;
-    let image = variant != Variant::Text;
     let mut inputs = NamedTensors::new();
-    let tokens = TOKENS.min(config.max_position_embeddings);
-    if text {
-        inputs.extend(text_rows(config.vocab_size, tokens)?);
-    }
-    if image {
+    if matches!(variant, Variant::Full | Variant::Image | Variant::FullContext | Variant::ImageContext) {
         let side = config.image_size;
         let shape = [ROWS, config.num_channels, side, side];
         inputs.insert("pixel_values".to_owned(), Tensor::f32(shape, noise(shape.iter().product(), 7))?);
     }
-    let ints = |name: &str| {
-        let data = inputs[name].as_i64().unwrap_or_default().to_vec();
-        BurnTensor::<2, Int>::from_data(TensorData::new(data, [ROWS, tokens]), &device)
-    };
-    let text = text.then(|| TextInput {
-        input_ids: ints("input_ids"),
-        attention_mask: Some(ints("attention_mask")),
-        token_type_ids: Some(ints("token_type_ids")),
-    });
-    let image = image.then(|| {
-        let pixels = &inputs["pixel_values"];
-        let data = TensorData::new(pixels.as_f32().unwrap_or_default().to_vec(), pixels.shape().to_vec());
-        ImageInput { pixel_values: BurnTensor::from_data(data, &device), present: None }
-    });
-    let pooled = model.pooled(text, image);
-    let mut outputs = named([("pooled", plain(pooled.clone())?)]);
-    match model.head() {
-        Head::Match => {
-            outputs.insert("logits".to_owned(), plain(model.match_logits(pooled))?);
+    let title = matches!(variant, Variant::Full | Variant::Text | Variant::FullContext | Variant::TextContext);
+    match config.attention.title_position().filter(|_| task == Task::Match) {
+        None if title || task == Task::Match => {
+            inputs.extend(text_rows(config.vocab_size, TOKENS.min(config.max_position_embeddings))?);
         }
-        Head::Classification { .. } => {
-            outputs.insert("logits".to_owned(), plain(model.head_outputs(pooled))?);
+        None => {}
+        Some(title_position) => {
+            if title {
+                let tokens = TOKENS.min(config.max_position_embeddings - title_position);
+                inputs.extend(text_rows(config.vocab_size, tokens)?);
+                inputs.remove("token_type_ids");
+            }
+            if variant == Variant::Tags {
+                let shape = [ROWS, config.num_hidden_layers, TOKENS, config.hidden_size];
+                inputs.extend(vectors(["context_keys", "context_values"], shape)?);
+                let seen = text_rows(config.vocab_size, TOKENS)?.remove("attention_mask");
+                inputs.extend(seen.map(|mask| ("context_mask".to_owned(), mask)));
+            }
+            if !variant.is_context() {
+                inputs.extend(tag_rows(config.vocab_size, TAG_TOKENS.min(title_position))?);
+            }
         }
-        Head::Alignment | Head::Comparison => {}
     }
-    Ok(Reference { inputs, outputs })
+    Ok(inputs)
+}
+
+fn vectors<const D: usize>(names: [&str; 2], shape: [usize; D]) -> anyhow::Result<NamedTensors> {
+    let [first, second] = [11, 13].map(|seed| Tensor::f32(shape, noise(shape.iter().product(), seed)));
+    Ok(named([(names[0], first?), (names[1], second?)]))
+}
+
+fn data(tensor: &Tensor) -> TensorData {
+    match tensor {
+        Tensor::F32 { shape, data } => TensorData::new(data.clone(), shape.clone()),
+        Tensor::I64 { shape, data } => TensorData::new(data.clone(), shape.clone()),
+    }
 }
 
 /// Runs every artifact through an engine. The inner error says why the engine cannot be had.
@@ -114,6 +124,21 @@ fn text_rows(vocabulary: usize, tokens: usize) -> anyhow::Result<NamedTensors> {
     ]))
 }
 
+/// For each row tags of `tokens` and of two tokens, the second padded.
+fn tag_rows(vocabulary: usize, tokens: usize) -> anyhow::Result<NamedTensors> {
+    let lengths = [tokens, 2];
+    let cell = |f: &dyn Fn(usize, usize, usize) -> i64| -> Vec<i64> {
+        let tags = (0..ROWS).flat_map(|row| lengths.map(|length| (row, length)));
+        tags.flat_map(|(row, length)| (0..tokens).map(move |t| (row, length, t))).map(|(r, n, t)| f(r, n, t)).collect()
+    };
+    let shape = [ROWS, lengths.len(), tokens];
+    let id = |row: usize, t: usize| ((t * 6007 + row * 7919 + 3) % vocabulary) as i64;
+    Ok(named([
+        ("tag_ids", Tensor::i64(shape, cell(&|row, length, t| if t < length { id(row, t) } else { 0 }))?),
+        ("tag_mask", Tensor::i64(shape, cell(&|_, length, t| i64::from(t < length)))?),
+    ]))
+}
+
 /// Reproducible values in [-1, 1).
 fn noise(count: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
@@ -123,12 +148,6 @@ fn noise(count: usize, seed: u64) -> Vec<f32> {
             (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
         })
         .collect()
-}
-
-fn plain<const D: usize>(tensor: BurnTensor<D>) -> anyhow::Result<Tensor> {
-    let shape = tensor.dims().to_vec();
-    let data: Vec<f32> = tensor.into_data().iter::<f32>().collect();
-    Ok(Tensor::f32(shape, data)?)
 }
 
 fn named<const N: usize>(tensors: [(&str, Tensor); N]) -> NamedTensors {

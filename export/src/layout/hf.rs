@@ -39,6 +39,7 @@ fn graphs(bundle: &Bundle) -> Vec<String> {
             Variant::Text => "text_model",
             Variant::Image => "vision_model",
             Variant::Pair => "pair_model",
+            other => other.name(),
         };
         format!("{}/{stem}{}.onnx", names::GRAPHS, artifact.precision.file_suffix())
     };

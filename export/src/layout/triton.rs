@@ -89,7 +89,7 @@ fn config(bundle: &Bundle, artifact: &Artifact, model: &str, tensorrt: bool) -> 
 fn buckets(bundle: &Bundle, variant: Variant) -> TokenBuckets {
     let image_tokens = match variant {
         Variant::Full | Variant::Image => bundle.config().image_tokens(),
-        Variant::Text | Variant::Pair => 0,
+        _ => 0,
     };
     TokenBuckets::doubling(bundle.manifest().max_text_tokens, TOKEN_BUDGET, image_tokens, MAX_BATCH)
 }

@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, Linear};
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 use burn::tensor::activation::softmax;
 use mbsd_spec::Config;
 
@@ -15,7 +15,7 @@ use crate::norm::LayerNorm;
 ///
 /// Under automatic differentiation the rows are flattened first: the backward of the batched form multiplies sequence
 /// by sequence and takes three times as long on a CPU. Elsewhere the plain form is what runtimes recognise.
-fn linear(map: &Linear, input: Tensor<3>) -> Tensor<3> {
+pub(crate) fn linear(map: &Linear, input: Tensor<3>) -> Tensor<3> {
     if !input.device().is_autodiff() {
         return arithmetic::linear(map, input);
     }
@@ -60,23 +60,27 @@ impl Attention {
 
     /// What the tokens `asking`, `[batch, asking, hidden]`, make of all tokens, `[batch, tokens, hidden]`.
     fn forward(&self, asking: Tensor<3>, hidden: Tensor<3>, mask: Option<Tensor<4>>) -> Tensor<3> {
-        self.norm.forward_sum(self.attend(asking.clone(), hidden, mask), asking)
+        self.finish(self.gather(linear(&self.query, asking.clone()), self.answering(hidden), mask), asking)
     }
 
     /// [`Attention::forward`] without its residual connection and LayerNorm.
     fn attend(&self, asking: Tensor<3>, hidden: Tensor<3>, mask: Option<Tensor<4>>) -> Tensor<3> {
-        let query = linear(&self.query, asking);
-        let key = linear(&self.key, hidden.clone());
-        let value = linear(&self.value, hidden);
-        let context = self.context([query, key, value], mask);
-        self.dropout.forward(linear(&self.output, context))
+        let gathered = self.gather(linear(&self.query, asking), self.answering(hidden), mask);
+        self.dropout.forward(linear(&self.output, gathered))
     }
 
-    /// What each asking token gathers, `[batch, asking, hidden]`, from projected queries, keys and values.
-    fn context(&self, [query, key, value]: [Tensor<3>; 3], mask: Option<Tensor<4>>) -> Tensor<3> {
+    /// What tokens answer with, `[batch, tokens, hidden]`.
+    pub(crate) fn answering(&self, hidden: Tensor<3>) -> KeyValue {
+        KeyValue { key: linear(&self.key, hidden.clone()), value: linear(&self.value, hidden) }
+    }
+
+    /// What each query gathers, `[batch, asking, hidden]`.
+    fn gather(&self, query: Tensor<3>, KeyValue { key, value }: KeyValue, mask: Option<Tensor<4>>) -> Tensor<3> {
         let [batch, tokens, width] = key.dims();
         let [_, queries, _] = query.dims();
-        if self.probability_dropout.prob == 0.0 && kernels::apply(&query) {
+        // The kernel masks positions for all queries alike.
+        let by_position = mask.as_ref().is_none_or(|mask| mask.dims() == [batch, 1, 1, tokens]);
+        if by_position && self.uses_kernel(&query) {
             let mask = mask.map(|mask| mask.reshape([batch, tokens]));
             return kernels::attention(query, key, value, mask, self.heads);
         }
@@ -90,9 +94,38 @@ impl Attention {
             Some(mask) => scores + mask,
             None => scores,
         };
-        let probabilities = like(self.probability_dropout.forward(softmax(scores, 3)), value.dtype());
+        let probabilities = self.probabilities(scores, value.dtype());
         probabilities.matmul(value).swap_dims(1, 2).reshape([batch, queries, width])
     }
+
+    /// Whether the fused kernel stands in for the operations of attention.
+    pub(crate) fn uses_kernel(&self, query: &Tensor<3>) -> bool {
+        self.probability_dropout.prob == 0.0 && kernels::apply(query)
+    }
+
+    /// Scores, softmaxed over the last of four axes, in the type of the values they weigh.
+    pub(crate) fn probabilities(&self, scores: Tensor<4>, dtype: DType) -> Tensor<4> {
+        like(self.probability_dropout.forward(softmax(scores, 3)), dtype)
+    }
+
+    /// How many heads there are.
+    pub(crate) fn heads(&self) -> usize {
+        self.heads
+    }
+
+    /// The output projection of what was gathered, with its residual connection to what asked and LayerNorm.
+    pub(crate) fn finish(&self, gathered: Tensor<3>, asking: Tensor<3>) -> Tensor<3> {
+        self.norm.forward_sum(self.dropout.forward(linear(&self.output, gathered)), asking)
+    }
+}
+
+/// What tokens answer a query with, `[batch, tokens, hidden]` each.
+#[derive(Debug, Clone)]
+pub struct KeyValue {
+    /// Projected keys, all heads side by side.
+    pub key: Tensor<3>,
+    /// Projected values, all heads side by side.
+    pub value: Tensor<3>,
 }
 
 /// One encoder layer: attention, then the feed-forward network.
@@ -131,7 +164,13 @@ impl Layer {
         self.feed_forward(self.attention.forward(hidden.clone().narrow(1, 0, 1), hidden, mask))
     }
 
-    fn feed_forward(&self, hidden: Tensor<3>) -> Tensor<3> {
+    /// As [`Layer::forward`], from what all tokens answer with.
+    pub(crate) fn forward_from(&self, hidden: Tensor<3>, answers: KeyValue, mask: Option<Tensor<4>>) -> Tensor<3> {
+        let query = linear(&self.attention.query, hidden.clone());
+        self.feed_forward(self.attention.finish(self.attention.gather(query, answers, mask), hidden))
+    }
+
+    pub(crate) fn feed_forward(&self, hidden: Tensor<3>) -> Tensor<3> {
         self.norm.forward_sum(self.widen(hidden.clone()), hidden)
     }
 

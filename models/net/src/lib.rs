@@ -13,6 +13,7 @@ mod kernels;
 pub mod model;
 mod network;
 pub mod norm;
+pub mod one_way;
 pub mod reconstruction;
 pub mod text;
 pub mod weights;
@@ -20,8 +21,9 @@ pub mod weights;
 pub use arithmetic::Arithmetic;
 pub use image::{ImageInput, PatchInput};
 pub use initial::STANDARD_DEVIATION;
-pub use model::{Encoded, Head, Mbsd};
+pub use model::{Encoded, Head, Mbsd, hidden_positions};
 pub use network::Network;
+pub use one_way::{Context, TagInput, TitleInput};
 pub use reconstruction::{MaskedPatches, Reconstruction, patches_of};
 pub use text::TextInput;
 pub use weights::{

@@ -19,7 +19,7 @@ use crate::text::{TextEmbeddings, TextInput};
 const MASKED: f64 = -1e4;
 
 /// What is added to the scores of positions where `mask`, `[batch, tokens]`, is 0 and not 1.
-pub(crate) fn hidden_positions(mask: Tensor<2, Int>) -> Tensor<2> {
+pub fn hidden_positions(mask: Tensor<2, Int>) -> Tensor<2> {
     (mask.float().neg() + 1.0) * MASKED
 }
 
@@ -130,9 +130,9 @@ pub struct Mbsd {
 
 /// One side's token vectors, `[batch, tokens, hidden]`, and what is added to the scores of its positions, `[batch, tokens]`
 /// or `[batch, 1]`.
-struct Side {
-    tokens: Tensor<3>,
-    mask: Option<Tensor<2>>,
+pub(crate) struct Side {
+    pub(crate) tokens: Tensor<3>,
+    pub(crate) mask: Option<Tensor<2>>,
 }
 
 impl Mbsd {
@@ -171,6 +171,11 @@ impl Mbsd {
     pub fn with_arithmetic(mut self, arithmetic: Arithmetic) -> Self {
         self.arithmetic = arithmetic;
         self
+    }
+
+    /// What it computes in.
+    pub(crate) fn arithmetic(&self) -> Arithmetic {
+        self.arithmetic
     }
 
     /// The head this model has.
@@ -239,7 +244,7 @@ impl Mbsd {
         }
     }
 
-    fn image_side(&self, PatchInput { features, present }: PatchInput) -> Side {
+    pub(crate) fn image_side(&self, PatchInput { features, present }: PatchInput) -> Side {
         Side { tokens: self.image.forward(features) + self.modality_vector(1), mask: present.map(hidden_images) }
     }
 
@@ -266,13 +271,13 @@ impl Mbsd {
         self.head_outputs(self.head.pair_features(source, target)).squeeze_dim::<1>(1)
     }
 
-    fn modality_vector(&self, modality: usize) -> Tensor<3> {
+    pub(crate) fn modality_vector(&self, modality: usize) -> Tensor<3> {
         self.modality.val().slice(s![modality..modality + 1]).unsqueeze::<3>()
     }
 }
 
 /// One sequence, `[batch, tokens, hidden]`, and what is added to its scores.
-fn joined(text: Option<Side>, image: Option<Side>) -> (Tensor<3>, Option<Tensor<4>>) {
+pub(crate) fn joined(text: Option<Side>, image: Option<Side>) -> (Tensor<3>, Option<Tensor<4>>) {
     let (mut tokens, masks): (Vec<_>, Vec<_>) =
         text.into_iter().chain(image).map(|side| (side.tokens, side.mask)).unzip();
     assert!(!tokens.is_empty(), "a model needs text, an image, or both");

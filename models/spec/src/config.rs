@@ -16,6 +16,9 @@ pub const MODALITIES: usize = 2;
 /// Text tokens a served row has at most, `[CLS]` and `[SEP]` included (paper, section 4.3).
 pub const MAX_TEXT_TOKENS: usize = 144;
 
+/// Where titles begin under one-way attention, if a configuration says nothing else.
+pub const DEFAULT_TITLE_POSITION: usize = 32;
+
 /// The `eps` of the patchify network's channel LayerNorms.
 pub const CONV_LAYER_NORM_EPS: f64 = 1e-6;
 
@@ -56,6 +59,9 @@ pub struct Config {
     /// Which network has these dimensions.
     #[serde(skip_serializing_if = "Architecture::is_default")]
     pub architecture: Architecture,
+    /// Which tokens see which where a tag or query comes with a product.
+    #[serde(flatten, skip_serializing_if = "Attention::is_default")]
+    pub attention: Attention,
     /// Always `bert`: written for programs that choose a reader by it.
     pub model_type: ModelType,
     /// Always `gelu`: the exact (erf) form.
@@ -141,6 +147,66 @@ impl fmt::Display for Architecture {
     }
 }
 
+/// Which tokens see which where a tag or query comes with a product. Weights of one form load in the other, but answer well only
+/// in the form they were trained in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(tag = "attention", rename_all = "kebab-case")]
+pub enum Attention {
+    /// Each token sees all others (paper, section 3.3).
+    #[default]
+    Full,
+    /// Title and image see themselves only, and are the same for every tag; a tag's tokens see them and themselves.
+    OneWay {
+        /// Position of the title's first token. A tag's positions start at 0, so that it has at most as many tokens, `[CLS]`
+        /// and `[SEP]` included.
+        title_position: usize,
+    },
+}
+
+impl Attention {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The position of the title, where it does not follow the tag.
+    pub fn title_position(self) -> Option<usize> {
+        match self {
+            Self::Full => None,
+            Self::OneWay { title_position } => Some(title_position),
+        }
+    }
+}
+
+/// The forms of attention by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AttentionName {
+    /// [`Attention::Full`].
+    #[default]
+    Full,
+    /// [`Attention::OneWay`].
+    OneWay,
+}
+
+impl AttentionName {
+    /// The form of this name, the title at a position of its own where it has one.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] for a position of the title under full attention, which has none.
+    pub fn with(self, title_position: Option<usize>) -> Result<Attention, ConfigError> {
+        match (self, title_position) {
+            (Self::Full, None) => Ok(Attention::Full),
+            (Self::Full, Some(_)) => Err(ConfigError::Value {
+                field: "title_position",
+                reason: "titles have a position of their own with `attention` one-way only".into(),
+            }),
+            (Self::OneWay, given) => {
+                Ok(Attention::OneWay { title_position: given.unwrap_or(DEFAULT_TITLE_POSITION) })
+            }
+        }
+    }
+}
+
 /// A configuration that cannot be read or honoured.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -211,6 +277,7 @@ impl Config {
             num_channels: 3,
             patchify: Patchify::Cnn,
             architecture: Architecture::Mbsd,
+            attention: Attention::Full,
             model_type: ModelType::Bert,
             hidden_act: Activation::Gelu,
             type_vocab_size: SEGMENTS,
@@ -272,6 +339,19 @@ impl Config {
                 format!("{} is not a multiple of patch_size {} up to 4096", self.image_size, self.patch_size),
             );
         }
+        if let Attention::OneWay { title_position } = self.attention {
+            if self.architecture != Architecture::Mbsd {
+                return fail("attention", format!("one-way attention is a form of MBSD, not of {}", self.architecture));
+            }
+            // `[CLS]` and `[SEP]` with a token between them, and a title's token and `[SEP]`.
+            let last = self.max_text_tokens().saturating_sub(2);
+            if !(3..=last).contains(&title_position) {
+                return fail(
+                    "title_position",
+                    format!("{title_position} is not between 3 and {last}, which leaves room for a tag and a title"),
+                );
+            }
+        }
         if self.num_channels != 3 {
             return fail("num_channels", format!("{} is not 3 (RGB)", self.num_channels));
         }
@@ -321,6 +401,9 @@ struct ConfigFile {
     patchify: Patchify,
     #[serde(default)]
     architecture: Architecture,
+    #[serde(default)]
+    attention: AttentionName,
+    title_position: Option<usize>,
     #[serde(default = "default_segments")]
     type_vocab_size: usize,
     model_type: Option<String>,
@@ -385,6 +468,7 @@ impl TryFrom<ConfigFile> for Config {
             num_channels: file.num_channels,
             patchify: file.patchify,
             architecture: file.architecture,
+            attention: file.attention.with(file.title_position)?,
             model_type: ModelType::Bert,
             hidden_act: Activation::Gelu,
             type_vocab_size: file.type_vocab_size,
@@ -417,6 +501,25 @@ mod tests {
         assert_eq!(Config::from_json(&vilt.to_json()).unwrap(), vilt);
         let error = Config::from_json(&linear.to_json().replace("linear", "vit")).unwrap_err().to_string();
         assert!(error.contains("unknown variant `vit`"), "{error}");
+    }
+
+    #[test]
+    fn one_way_attention_has_a_position_for_titles() {
+        assert!(!Config::base().to_json().contains("attention\""));
+        let one_way = Config { attention: Attention::OneWay { title_position: 20 }, ..Config::base() };
+        let json = one_way.to_json();
+        assert!(json.contains(r#""attention": "one-way""#) && json.contains(r#""title_position": 20"#), "{json}");
+        assert_eq!(Config::from_json(&json).unwrap(), one_way);
+        let default = Config::from_json(&json.replace(r#""title_position": 20,"#, "")).unwrap();
+        assert_eq!(default.attention, Attention::OneWay { title_position: DEFAULT_TITLE_POSITION });
+        for (from, to, message) in [
+            ("20", "143", "`title_position`: 143 is not between 3 and 142"),
+            ("one-way", "full", "`title_position`: titles have a position of their own with `attention` one-way only"),
+            ("one-way", "causal", "unknown variant `causal`"),
+        ] {
+            let error = Config::from_json(&json.replace(from, to)).unwrap_err().to_string();
+            assert!(error.contains(message), "{error}");
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub mod text;
 
 pub use batch::{BatchLimits, collate_pixels, collate_text, plan};
 pub use bundle::{Bundle, BundleError, Manifest};
-pub use config::{Architecture, Config, ConfigError, Patchify};
+pub use config::{Architecture, Attention, Config, ConfigError, Patchify};
 pub use image::{ImageError, Preprocessor, PreprocessorError, RgbImage};
 pub use row::RowError;
 pub use task::{Precision, Task, Variant};

@@ -79,11 +79,27 @@ named! {
     Image = "image",
     /// The alignment head over two pooled vectors.
     Pair = "pair",
+    /// Of one-way attention, what tags see of a title and an image.
+    FullContext = "full_context",
+    /// Of one-way attention, what tags see of a title.
+    TextContext = "text_context",
+    /// Of one-way attention, what tags see of an image.
+    ImageContext = "image_context",
+    /// Of one-way attention, the answers for tags over what they see.
+    Tags = "tags",
 }
 
 impl Variant {
     /// The variants that encode a product, in the order of preference.
     pub const ENCODERS: [Self; 3] = [Self::Full, Self::Text, Self::Image];
+
+    /// The parts that [`Variant::ENCODERS`] of one-way attention can be had in: what reads products, and what answers.
+    pub const PARTS: [Self; 4] = [Self::FullContext, Self::TextContext, Self::ImageContext, Self::Tags];
+
+    /// Whether the graph ends with what tags see of a product.
+    pub fn is_context(self) -> bool {
+        matches!(self, Self::FullContext | Self::TextContext | Self::ImageContext)
+    }
 }
 
 named! {
@@ -126,6 +142,6 @@ mod tests {
         }
         assert_eq!("classify".parse::<Task>().unwrap(), Task::Classification);
         let error = "both".parse::<Variant>().unwrap_err().to_string();
-        assert_eq!(error, "unknown variant `both`: use one of full, text, image, pair");
+        assert_eq!(error, "unknown variant `both`: use one of full, text, image, pair, full_context, text_context, image_context, tags");
     }
 }

@@ -21,6 +21,9 @@ pub type SymbolExtents = BTreeMap<String, Extent>;
 /// The shortest bucket of [`TokenBuckets::doubling`]: a tag and a short title.
 const SHORTEST: usize = 16;
 
+/// Tokens of a usual tag, `[CLS]` and `[SEP]` included.
+const USUAL_TAG: usize = 6;
+
 /// Text lengths that batches are cut by, and the tokens a batch may hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenBuckets {
@@ -32,6 +35,8 @@ pub struct TokenBuckets {
     pub image_tokens: usize,
     /// Rows of a batch, at most.
     pub rows: usize,
+    /// Tokens of a tag, at most, where a row is a product with its tags apart; 0 where it is one sequence.
+    pub tag_tokens: usize,
 }
 
 /// A profile that cannot be built.
@@ -72,7 +77,7 @@ impl TokenBuckets {
             .take_while(|&l| l < max_text)
             .collect();
         text.push(max_text);
-        Self { text, budget, image_tokens, rows }
+        Self { text, budget, image_tokens, rows, tag_tokens: 0 }
     }
 
     /// One extent of `batch` and of `text` that covers every batch cut from these buckets. It is tuned for a full
@@ -89,11 +94,23 @@ impl TokenBuckets {
             return Err(ProfileError::Buckets);
         }
         let middle = self.text[self.text.len() / 2];
+        // The usual row has tags for half of its tokens, of six tokens each.
+        let (tags, usual) = match self.tag_tokens {
+            0 => (0, 0),
+            most => ((middle + self.image_tokens).div_ceil(USUAL_TAG), USUAL_TAG.min(most)),
+        };
         let rows = |text: usize| (self.budget / (text + self.image_tokens)).clamp(1, self.rows);
-        Ok(SymbolExtents::from([
-            ("batch".to_owned(), Extent { min: 1, opt: rows(middle), max: rows(1) }),
+        let mut extents = SymbolExtents::from([
+            ("batch".to_owned(), Extent { min: 1, opt: rows(middle + tags * usual), max: rows(1) }),
             ("text".to_owned(), Extent { min: 1, opt: middle, max: longest }),
-        ]))
+        ]);
+        if self.tag_tokens > 0 {
+            // `[CLS]`, `[SEP]` and a token between them.
+            let most = (self.budget / 3).max(tags);
+            extents.insert("tags".to_owned(), Extent { min: 1, opt: tags, max: most });
+            extents.insert("tag_text".to_owned(), Extent { min: 1, opt: usual, max: self.tag_tokens });
+        }
+        Ok(extents)
     }
 }
 

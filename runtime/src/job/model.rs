@@ -31,6 +31,8 @@ pub struct Model {
     /// Thresholds by attribute name.
     pub(super) thresholds: BTreeMap<String, f32>,
     pub(super) max_text_tokens: usize,
+    /// Where titles begin, where the graphs read a product once for all of its tags (one-way attention).
+    pub(super) title_position: Option<usize>,
     pub(super) engine: EngineKind,
     /// Whether the rows of a batch have one length.
     pub(super) equal_lengths: bool,
@@ -81,6 +83,7 @@ impl Model {
         }
         Ok(Self {
             task: manifest.task,
+            title_position: config.attention.title_position().filter(|_| manifest.task == Task::Match),
             config,
             tokenizer,
             preprocessor,
@@ -140,7 +143,7 @@ impl Model {
     pub(super) fn image_tokens(&self, variant: Variant) -> usize {
         match variant {
             Variant::Full | Variant::Image => self.config.image_tokens(),
-            Variant::Text | Variant::Pair => 0,
+            _ => 0,
         }
     }
 
@@ -185,7 +188,14 @@ impl<'a> Sessions<'a> {
         options.tensorrt.buckets.get_or_insert_with(|| {
             let image_tokens = self.model.image_tokens(variant);
             let BatchLimits { max_tokens, max_rows } = self.limits;
-            TokenBuckets::doubling(self.model.max_text_tokens, max_tokens, image_tokens, max_rows)
+            let max_text_tokens = self.model.max_text_tokens;
+            match self.model.title_position {
+                None => TokenBuckets::doubling(max_text_tokens, max_tokens, image_tokens, max_rows),
+                Some(tag_tokens) => TokenBuckets {
+                    tag_tokens,
+                    ..TokenBuckets::doubling(max_text_tokens - tag_tokens, max_tokens, image_tokens, max_rows)
+                },
+            }
         });
         options
     }

@@ -9,6 +9,7 @@ use mbsd_spec::text::{TextIds, TextRow};
 use mbsd_spec::{RowError, Variant};
 use serde_json::Value;
 
+use super::JobError;
 use super::clock::{Clock, Stage};
 use super::model::Model;
 use super::route::{Modalities, route};
@@ -28,12 +29,32 @@ pub(super) enum Question {
 /// Tags, tokenized.
 #[derive(Debug)]
 pub(super) struct Tags {
-    pub(super) ids: Vec<TextIds>,
+    ids: Vec<TextIds>,
+    /// `[CLS] tag [SEP]` of each, under one-way attention.
+    rows: Vec<Arc<TextRow>>,
     /// A further column of the product, and the lists by its value.
-    pub(super) by: Option<(usize, ByColumn)>,
+    by: Option<(usize, ByColumn)>,
 }
 
 impl Tags {
+    /// Tokenizes tags.
+    ///
+    /// # Errors
+    /// [`JobError::Setting`] for one that is too long for the model.
+    pub(super) fn new(model: &Model, tags: &[String], by: Option<(usize, ByColumn)>) -> Result<Self, JobError> {
+        let tokenizer = &model.tokenizer;
+        let ids: Vec<TextIds> = tags.iter().map(|tag| tokenizer.encode(tag)).collect();
+        let row = |(tag, ids): (&String, &TextIds)| {
+            let row = match model.title_position {
+                Some(title_position) => tokenizer.tag_row(ids, title_position),
+                None => tokenizer.pair_row(ids, Some(&tokenizer.encode("")), model.max_text_tokens),
+            };
+            row.map(Arc::new).map_err(|error| JobError::Setting(format!("tag `{tag}`: {error}")))
+        };
+        let rows = tags.iter().zip(&ids).map(row).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { ids, rows: if model.title_position.is_some() { rows } else { Vec::new() }, by })
+    }
+
     /// Positions of the tags that are asked about a product.
     pub(super) fn positions(&self, product: &Product) -> Result<Vec<usize>, RowError> {
         let Some((column, by)) = &self.by else { return Ok((0..self.ids.len()).collect()) };
@@ -54,10 +75,18 @@ impl Tags {
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) variant: Variant,
-    /// A text row for each question; empty for an image asked nothing.
-    pub(super) texts: Vec<TextRow>,
+    pub(super) asked: Asked,
     /// `[3, height, width]`, where the variant sees images.
     pub(super) pixels: Option<Vec<f32>>,
+}
+
+/// The text that a product and what is asked about it become.
+#[derive(Debug)]
+pub(super) enum Asked {
+    /// A sequence for each question; none for an image that is asked nothing.
+    Sequences(Vec<TextRow>),
+    /// One-way attention: the title, where the variant sees it, and the tags, each by itself.
+    Apart { title: Option<TextRow>, tags: Vec<Arc<TextRow>> },
 }
 
 /// A row on its way: what the input had, and what became of it.
@@ -94,17 +123,17 @@ pub(super) fn prepare(preparation: &Preparation<'_>, row: Result<Product, BadRow
 
 fn prepare_product(preparation: &Preparation<'_>, product: &Product) -> Result<Prepared, RowError> {
     let &Preparation { model, clock, .. } = preparation;
-    let (variant, texts) = clock.during(Stage::Tokenize, || prepare_texts(preparation, product))?;
+    let (variant, asked) = clock.during(Stage::Tokenize, || prepare_texts(preparation, product))?;
     let pixels = match &product.image {
         Some(image) if variant != Variant::Text => Some(
             clock.during(Stage::Decode, || Ok::<_, RowError>(model.preprocessor.pixels(&decode(&image.read()?)?)))?,
         ),
         _ => None,
     };
-    Ok(Prepared { variant, texts, pixels })
+    Ok(Prepared { variant, asked, pixels })
 }
 
-fn prepare_texts(preparation: &Preparation<'_>, product: &Product) -> Result<(Variant, Vec<TextRow>), RowError> {
+fn prepare_texts(preparation: &Preparation<'_>, product: &Product) -> Result<(Variant, Asked), RowError> {
     let &Preparation { model, question, forced, texts, .. } = preparation;
     let tokenizer = &model.tokenizer;
     let title: Option<Arc<TextIds>> =
@@ -112,6 +141,18 @@ fn prepare_texts(preparation: &Preparation<'_>, product: &Product) -> Result<(Va
     let has = Modalities { title: title.is_some(), image: product.image.is_some() };
     let variant = route(has, &model.available, forced)?;
     let seen_title = title.as_deref().filter(|_| variant != Variant::Image);
+    if let Some(title_position) = model.title_position {
+        let tags = match question {
+            Question::Tags(tags) => tags.positions(product)?.into_iter().map(|tag| tags.rows[tag].clone()).collect(),
+            Question::TagColumn(column) => {
+                vec![Arc::new(tokenizer.tag_row(&texts.ids(tag_of(product, *column)?), title_position)?)]
+            }
+            Question::Product => Vec::new(),
+        };
+        let room = model.max_text_tokens.saturating_sub(title_position);
+        let title = seen_title.map(|title| tokenizer.context_row(title, room));
+        return Ok((variant, Asked::Apart { title, tags }));
+    }
     let row = |tag: &TextIds| Ok(tokenizer.pair_row(tag, seen_title, model.max_text_tokens)?);
     let rows = match question {
         Question::Tags(tags) => {
@@ -121,7 +162,7 @@ fn prepare_texts(preparation: &Preparation<'_>, product: &Product) -> Result<(Va
         Question::TagColumn(column) => vec![row(&texts.ids(tag_of(product, *column)?))?],
         Question::Product => seen_title.iter().map(|title| tokenizer.title_row(title, model.max_text_tokens)).collect(),
     };
-    Ok((variant, rows))
+    Ok((variant, Asked::Sequences(rows)))
 }
 
 fn tag_of(product: &Product, column: usize) -> Result<&str, RowError> {

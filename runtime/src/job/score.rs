@@ -1,5 +1,7 @@
 //! A window of prepared rows through the graphs: grouped by variant, cut into batches, run, and told apart again.
 
+mod one_way;
+
 use std::collections::BTreeMap;
 
 use mbsd_data::{BadRow, Product};
@@ -9,7 +11,7 @@ use mbsd_spec::{BatchLimits, NamedTensors, RowError, Variant, collate_pixels, co
 use super::JobError;
 use super::clock::{Clock, Stage};
 use super::model::{Model, Sessions};
-use super::prepare::Row;
+use super::prepare::{Asked, Row};
 use crate::engine::Session;
 
 /// Graph outputs that jobs read.
@@ -80,7 +82,10 @@ impl<'a> Scorer<'a> {
     pub(super) fn score(&mut self, window: Vec<Row>) -> Result<Vec<Scored>, JobError> {
         let mut values: Vec<Vec<Vec<f32>>> = window.iter().map(|_| Vec::new()).collect();
         for variant in Variant::ENCODERS {
-            self.answer(variant, &window, &mut values)?;
+            match self.model.title_position {
+                None => self.answer(variant, &window, &mut values)?,
+                Some(_) => self.answer_apart(variant, &window, &mut values)?,
+            }
         }
         let scored = window.into_iter().zip(values).map(|(row, values)| {
             let answer = row.prepared.and_then(|prepared| {
@@ -99,7 +104,8 @@ impl<'a> Scorer<'a> {
     /// Adds to each product of the window that goes through `variant` the answers to its questions, in their order.
     ///
     /// This is where the K questions about a product become work for a graph: here K rows of the batch, each with the product's text
-    /// and pixels in it. A graph that reads a product once for all of its questions has its place beside it.
+    /// and pixels in it. Graphs of one-way attention read a product once for all of its questions
+    /// ([`Scorer::answer_apart`]).
     fn answer(&mut self, variant: Variant, window: &[Row], values: &mut [Vec<Vec<f32>>]) -> Result<(), JobError> {
         let units = units(window, variant);
         let image_tokens = self.model.image_tokens(variant);
@@ -111,7 +117,7 @@ impl<'a> Scorer<'a> {
         let batches: Vec<&[usize]> = planned.iter().flat_map(|batch| batch.chunk_by(apart)).collect();
         for batch in batches {
             let rows: Vec<&Unit<'_>> = batch.iter().map(|&unit| &units[unit]).collect();
-            for (unit, answer) in batch.iter().zip(self.run(variant, &rows)?) {
+            for (unit, answer) in batch.iter().zip(self.run_sequences(variant, &rows)?) {
                 answers[*unit] = answer;
             }
         }
@@ -122,26 +128,37 @@ impl<'a> Scorer<'a> {
     }
 
     /// The wanted values of each row of one batch.
-    fn run(&mut self, variant: Variant, rows: &[&Unit<'_>]) -> Result<Vec<Vec<f32>>, JobError> {
+    fn run_sequences(&mut self, variant: Variant, rows: &[&Unit<'_>]) -> Result<Vec<Vec<f32>>, JobError> {
+        let texts: Vec<&TextRow> = rows.iter().filter_map(|row| row.text).collect();
+        let pixels: Vec<&[f32]> = rows.iter().filter_map(|row| row.pixels).collect();
+        let inputs = if texts.is_empty() { NamedTensors::new() } else { collate_text(&texts) };
+        self.run(variant, inputs, &pixels, rows.len())
+    }
+
+    /// The wanted values of each row of a batch, from its text inputs and its images.
+    fn run(
+        &mut self,
+        variant: Variant,
+        mut inputs: NamedTensors,
+        pixels: &[&[f32]],
+        rows: usize,
+    ) -> Result<Vec<Vec<f32>>, JobError> {
         let session = match self.own.entry(variant) {
             std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
             std::collections::btree_map::Entry::Vacant(entry) => {
                 entry.insert(self.clock.during(Stage::Load, || self.sessions.take(variant))?)
             }
         };
-        let texts: Vec<&TextRow> = rows.iter().filter_map(|row| row.text).collect();
-        let pixels: Vec<&[f32]> = rows.iter().filter_map(|row| row.pixels).collect();
-        let mut inputs = if texts.is_empty() { NamedTensors::new() } else { collate_text(&texts) };
         if !pixels.is_empty() {
             let size = &self.model.preprocessor;
-            let tensor = collate_pixels(&pixels, size.height(), size.width())
+            let tensor = collate_pixels(pixels, size.height(), size.width())
                 .map_err(|error| JobError::Setting(error.to_string()))?;
             inputs.insert("pixel_values".to_owned(), tensor);
         }
         // A graph takes no input that none of its outputs needs.
         inputs.retain(|name, _| session.inputs().iter().any(|input| input.name == *name));
         let outputs = session.run(&inputs)?;
-        split(variant, &outputs, self.wanted.name(), rows.len())
+        split(variant, &outputs, self.wanted.name(), rows)
     }
 }
 
@@ -161,11 +178,12 @@ fn units(window: &[Row], variant: Variant) -> Vec<Unit<'_>> {
         if prepared.variant != variant {
             continue;
         }
+        let Asked::Sequences(texts) = &prepared.asked else { continue };
         let pixels = prepared.pixels.as_deref();
-        if prepared.texts.is_empty() {
+        if texts.is_empty() {
             units.push(Unit { product, text: None, pixels });
         }
-        units.extend(prepared.texts.iter().map(|text| Unit { product, text: Some(text), pixels }));
+        units.extend(texts.iter().map(|text| Unit { product, text: Some(text), pixels }));
     }
     units
 }

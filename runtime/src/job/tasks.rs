@@ -60,25 +60,16 @@ pub fn tag(
 ) -> Result<Summary, JobError> {
     model.require(Task::Match)?;
     let tags = &candidates.tags;
-    let ids: Vec<_> = tags.iter().map(|tag| model.tokenizer.encode(tag)).collect();
-    for (tag, ids) in tags.iter().zip(&ids) {
-        model
-            .tokenizer
-            .pair_row(ids, Some(&model.tokenizer.encode("")), model.max_text_tokens)
-            .map_err(|error| JobError::Setting(format!("tag `{tag}`: {error}")))?;
-    }
     let by = match &candidates.by {
         Some(by) => Some((position(job.products.columns(), &by.column)?, by.clone())),
         None => None,
     };
+    let asked = Tags::new(model, tags, by.clone())?;
+    let question = Question::Tags(Tags::new(model, tags, by)?);
     let choice = Choice::new(tags, options, model)?;
-    let asked = Tags { ids: Vec::new(), by: by.clone() };
-    let question = Question::Tags(Tags { ids, by });
     let own = [OutputColumn::new("tags", FieldType::Scores("tag"))];
     write_products(model, question, Wanted::Logits, &own, job, |product, answer| {
-        let all = || (0..tags.len()).collect();
-        let positions: Vec<usize> =
-            if asked.by.is_some() { asked.positions(product).unwrap_or_default() } else { all() };
+        let positions = asked.positions(product).unwrap_or_default();
         let scores = answer.values.iter().map(|logit| sigmoid(logit[0]));
         vec![Field::Scores(choice.keep(positions.into_iter().zip(scores)))]
     })

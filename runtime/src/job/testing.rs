@@ -176,6 +176,7 @@ pub(super) fn model(task: Task, available: &[Variant], behaviour: Behaviour) -> 
         threshold: 0.5,
         thresholds: BTreeMap::new(),
         max_text_tokens: 24,
+        title_position: None,
         engine: EngineKind::Tract,
         equal_lengths: false,
         available: available.to_vec(),

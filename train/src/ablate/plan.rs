@@ -189,7 +189,12 @@ impl Plan {
 /// Whether weights of one model are weights of another.
 fn fits(before: &Config, config: &Config) -> bool {
     let dropout = (config.hidden_dropout_prob, config.attention_probs_dropout_prob);
-    let before = Config { hidden_dropout_prob: dropout.0, attention_probs_dropout_prob: dropout.1, ..before.clone() };
+    let before = Config {
+        hidden_dropout_prob: dropout.0,
+        attention_probs_dropout_prob: dropout.1,
+        attention: config.attention,
+        ..before.clone()
+    };
     before == *config
 }
 

@@ -87,6 +87,7 @@ pub(super) fn run(arguments: &Eval) -> Result<(), TrainError> {
         tokenizer: Arc::new(tokenizer),
         preprocessor,
         max_tokens,
+        title_position: config.attention.title_position().filter(|_| is_match),
         augmentation: Augmentation { flip: false, min_area: 1.0 },
         extra: Extra::Nothing,
     };

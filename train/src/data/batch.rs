@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use mbsd_net::{ImageInput, TextInput};
+use mbsd_net::{ImageInput, TagInput, TextInput, TitleInput};
 use mbsd_spec::Variant;
 use mbsd_spec::image::Preprocessor;
-use mbsd_spec::text::{TextRow, Tokenizer};
+use mbsd_spec::text::{TextIds, TextRow, Tokenizer};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -38,6 +38,8 @@ pub struct Assembler {
     pub preprocessor: Preprocessor,
     /// Tokens of a row.
     pub max_tokens: usize,
+    /// Where titles begin, if products are read apart from their tags (one-way attention).
+    pub title_position: Option<usize>,
     /// What is done to the images of augmented batches.
     pub augmentation: Augmentation,
     /// What else a batch holds.
@@ -45,7 +47,7 @@ pub struct Assembler {
 }
 
 /// A batch in memory, row-major. Where rows compare two products (alignment), the first products of all rows come before
-/// the second ones.
+/// the second ones. Under one-way attention rows of a product that lie side by side share it.
 #[derive(Debug, Clone, Default)]
 pub struct HostBatch {
     /// Ids of the products, for messages.
@@ -58,6 +60,8 @@ pub struct HostBatch {
     pub text: Option<HostText>,
     /// The same of the queries alone.
     pub queries: Option<HostText>,
+    /// Tags or queries apart from the products, whose `text` is then the title alone.
+    pub tags: Option<HostTags>,
     /// Pixels, `[products, 3, height, width]`.
     pub pixels: Option<Vec<f32>>,
     /// 1 for a product with an image; `None` where all have one.
@@ -74,6 +78,38 @@ pub struct HostText {
     pub(super) attention_mask: Option<Vec<i64>>,
     pub(super) token_type_ids: Vec<i64>,
     pub(super) longest: usize,
+}
+
+/// The tags of each product of a batch, as many for each, the missing ones empty.
+#[derive(Debug, Clone, Default)]
+pub struct HostTags {
+    /// `[products, most, text]`.
+    pub(super) ids: Vec<i64>,
+    /// The same; 1 for a token.
+    pub(super) mask: Vec<i64>,
+    /// Tags of the product that has the most.
+    pub(super) most: usize,
+    /// Tokens of the longest.
+    pub(super) text: usize,
+    /// For each row of the batch, its tag among `products * most`.
+    pub(super) places: Vec<i64>,
+    /// Where titles begin.
+    pub(super) title_position: usize,
+}
+
+/// Products and their tags on the device, apart.
+#[derive(Debug, Clone)]
+pub struct Apart {
+    /// Titles, if the batch has any.
+    pub title: Option<TitleInput>,
+    /// Images, if the batch has any.
+    pub image: Option<ImageInput>,
+    /// Tags, `[products, most, text]`.
+    pub tags: TagInput,
+    /// For each row of the batch, its tag among `products * most`.
+    pub places: Tensor<1, Int>,
+    /// Where titles begin.
+    pub title_position: usize,
 }
 
 /// Labels on the device.
@@ -100,7 +136,7 @@ impl Assembler {
             match variant {
                 Variant::Image => item.picture.is_some(),
                 Variant::Text => !item.title.is_empty() || row.tag.is_some(),
-                Variant::Full | Variant::Pair => true,
+                _ => true,
             }
         };
         usable(row.item) && row.other.is_none_or(usable)
@@ -113,6 +149,9 @@ impl Assembler {
     pub fn assemble(&self, plan: &BatchPlan) -> Result<HostBatch, String> {
         let rows: Vec<(usize, &Row)> =
             plan.rows.iter().enumerate().filter(|(_, row)| self.usable(row, plan.variant)).collect();
+        if let Some(title_position) = self.title_position {
+            return self.assemble_apart(plan, &rows, title_position);
+        }
         let first = rows.iter().map(|(_, row)| (row.item, row.tag));
         let products: Vec<(usize, Option<u32>)> =
             first.chain(rows.iter().filter_map(|(_, row)| Some((row.other?, None)))).collect();
@@ -145,6 +184,67 @@ impl Assembler {
             }
         }
         Ok(batch)
+    }
+
+    /// The batch with products and tags apart.
+    fn assemble_apart(
+        &self,
+        plan: &BatchPlan,
+        rows: &[(usize, &Row)],
+        title_position: usize,
+    ) -> Result<HostBatch, String> {
+        let shared: Vec<&[(usize, &Row)]> = rows.chunk_by(|(_, a), (_, b)| a.item == b.item).collect();
+        let products: Vec<(usize, Option<u32>)> = shared.iter().map(|rows| (rows[0].1.item, None)).collect();
+        let item = |&(product, _): &(usize, Option<u32>)| &self.corpus.items[product];
+        let mut batch = HostBatch {
+            products: products.iter().map(|product| item(product).id.clone()).collect(),
+            positions: rows.iter().map(|&(position, _)| position).collect(),
+            labels: rows.iter().map(|(_, row)| row.label).collect(),
+            side: self.preprocessor.width(),
+            ..HostBatch::default()
+        };
+        if plan.variant != Variant::Image {
+            let room = self.max_tokens.saturating_sub(title_position);
+            let title = |product| self.tokenizer.context_row(&item(product).title, room);
+            batch.text = Some(HostText::new(&products.iter().map(title).collect::<Vec<_>>()));
+        }
+        if plan.variant != Variant::Text {
+            batch.pixels = Some(self.pixels(&products, plan)?);
+            let has_image: Vec<bool> = products.iter().map(|product| item(product).picture.is_some()).collect();
+            if has_image.contains(&false) {
+                batch.present = Some(has_image.iter().map(|&present| f32::from(u8::from(present))).collect());
+            }
+        }
+        batch.tags = Some(self.tags(&shared, title_position)?);
+        Ok(batch)
+    }
+
+    /// The tags of each product's rows.
+    fn tags(&self, shared: &[&[(usize, &Row)]], title_position: usize) -> Result<HostTags, String> {
+        let row = |row: &Row| {
+            let ids = row.tag.zip(self.tags.as_ref()).map(|(tag, tags)| &tags.ids[tag as usize]);
+            let tag = self.tokenizer.tag_row(ids.unwrap_or(&TextIds::default()), title_position);
+            tag.map_err(|error| format!("product {}: {error}", self.corpus.items[row.item].id))
+        };
+        let of_product = |rows: &&[(usize, &Row)]| rows.iter().map(|(_, of)| row(of)).collect::<Result<Vec<_>, _>>();
+        let tags = shared.iter().map(of_product).collect::<Result<Vec<_>, String>>()?;
+        let most = tags.iter().map(Vec::len).max().unwrap_or(0);
+        let text = tags.iter().flatten().map(TextRow::len).max().unwrap_or(0);
+        let mut host = HostTags { most, text, title_position, ..HostTags::default() };
+        for (product, tags) in tags.iter().enumerate() {
+            host.places.extend((0..tags.len()).map(|tag| (product * most + tag) as i64));
+            for tag in tags {
+                host.ids.extend(&tag.input_ids);
+                host.mask.resize(host.ids.len(), 1);
+                let end = host.mask.len() + text - tag.len();
+                host.ids.resize(end, 0);
+                host.mask.resize(end, 0);
+            }
+            let end = (product + 1) * most * text;
+            host.ids.resize(end, 0);
+            host.mask.resize(end, 0);
+        }
+        Ok(host)
     }
 
     /// Pixels of products, `[products, 3, height, width]`; 0 for one without an image.
@@ -238,6 +338,23 @@ impl HostBatch {
         (text, image)
     }
 
+    /// Products and tags apart, moved out of the batch; `None` where they are one sequence.
+    pub fn take_apart(&mut self, device: &Device) -> Option<Apart> {
+        let HostTags { ids, mask, most, text, places, title_position } = self.tags.take()?;
+        let products = self.products.len();
+        let (title, image) = self.take_inputs(device);
+        let tensor = |values| Tensor::from_data(TensorData::new(values, [products, most, text]), device);
+        let tag_mask = mask.contains(&0).then(|| tensor(mask));
+        let rows = places.len();
+        Some(Apart {
+            title: title.map(|TextInput { input_ids, attention_mask, .. }| TitleInput { input_ids, attention_mask }),
+            image,
+            tags: TagInput { tag_ids: tensor(ids), tag_mask },
+            places: Tensor::from_data(TensorData::new(places, [rows]), device),
+            title_position,
+        })
+    }
+
     /// The queries alone, moved out of the batch. They are one segment.
     pub fn take_queries(&mut self, device: &Device) -> Option<TextInput> {
         let rows = self.products.len();
@@ -286,6 +403,7 @@ mod tests {
             preprocessor: Preprocessor::new(&config),
             tokenizer: Arc::new(tokenizer),
             max_tokens: 16,
+            title_position: None,
             augmentation: Augmentation { flip: false, min_area: 1.0 },
             extra: Extra::Nothing,
         }
@@ -349,6 +467,28 @@ mod tests {
             ("ab".to_owned(), vec![0]),
             "the second row lacks an image"
         );
+    }
+
+    #[test]
+    fn products_and_tags_apart_share_what_can_be_shared() {
+        let assembler = Assembler { title_position: Some(6), ..assembler() };
+        let row = |item, label| Row { item, tag: Some(0), label, other: None };
+        let rows = vec![row(0, 1), row(0, 0), row(1, 1)];
+        let plan = |variant| BatchPlan { rows: rows.clone(), variant, seed: 1, augmented: false };
+        let mut batch = assembler.assemble(&plan(Variant::Full)).unwrap();
+        assert_eq!((batch.products.join(""), batch.rows(), &batch.positions), ("ab".to_owned(), 3, &vec![0, 1, 2]));
+        let title = batch.text.as_ref().unwrap();
+        assert_eq!(title.input_ids, [6, 7, 3, 7, 3, 0], "titles alone, and [SEP]");
+        let tags = batch.tags.as_ref().unwrap();
+        assert_eq!((tags.most, tags.text, &tags.places), (2, 3, &vec![0, 1, 2]));
+        assert_eq!(tags.ids, [2, 5, 3, 2, 5, 3, 2, 5, 3, 0, 0, 0]);
+        assert_eq!(tags.mask, [1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0]);
+        let apart = batch.take_apart(&Device::flex()).unwrap();
+        assert_eq!((apart.tags.tag_ids.dims(), apart.title.unwrap().input_ids.dims()), ([2, 2, 3], [2, 3]));
+        let image = assembler.assemble(&plan(Variant::Image)).unwrap();
+        assert!(image.text.is_none() && image.tags.is_some());
+        let long = Assembler { title_position: Some(2), ..assembler };
+        assert!(long.assemble(&plan(Variant::Full)).unwrap_err().contains("limit is 2"));
     }
 
     #[test]

@@ -57,24 +57,32 @@ impl Attributes {
         Self { of_item, pools }
     }
 
-    /// One row a product: a random attribute, with the product's own value (label 1) or another product's (label 0),
-    /// by the toss of a coin. Products without a usable attribute have none.
-    pub fn draw(&self, random: &mut impl Rng) -> Vec<Row> {
-        let mut rows = Vec::with_capacity(self.of_item.len());
+    /// So many rows a product, of different tags: for each a random attribute, with the product's own value (label 1) or
+    /// another product's (label 0), by the toss of a coin. Tags drawn again are left out, and products without a usable attribute have
+    /// none.
+    pub fn draw(&self, tags: usize, random: &mut impl Rng) -> Vec<Row> {
+        let mut rows: Vec<Row> = Vec::with_capacity(tags * self.of_item.len());
         for (item, own) in self.of_item.iter().enumerate() {
-            if own.is_empty() {
-                continue;
+            let first = rows.len();
+            for _ in 0..tags {
+                let drawn = self.draw_one(item, own, random);
+                rows.extend(drawn.filter(|row| rows[first..].iter().all(|earlier| earlier.tag != row.tag)));
             }
-            let (attribute, tag) = own[random.random_range(0..own.len())];
-            if random.random_bool(0.5) {
-                rows.push(Row { item, tag: Some(tag), label: 1, other: None });
-                continue;
-            }
-            let pool = &self.pools[attribute];
-            let other = (0..DRAWS).map(|_| pool[random.random_range(0..pool.len())]).find(|&other| other != tag);
-            rows.extend(other.map(|other| Row { item, tag: Some(other), label: 0, other: None }));
         }
         rows
+    }
+
+    fn draw_one(&self, item: usize, own: &[(usize, u32)], random: &mut impl Rng) -> Option<Row> {
+        if own.is_empty() {
+            return None;
+        }
+        let (attribute, tag) = own[random.random_range(0..own.len())];
+        if random.random_bool(0.5) {
+            return Some(Row { item, tag: Some(tag), label: 1, other: None });
+        }
+        let pool = &self.pools[attribute];
+        let other = (0..DRAWS).map(|_| pool[random.random_range(0..pool.len())]).find(|&other| other != tag);
+        other.map(|other| Row { item, tag: Some(other), label: 0, other: None })
     }
 }
 
@@ -97,9 +105,9 @@ mod tests {
         items.push(item(["no tag", "L"]));
         items.push(item(["no tag", ""]));
         let drawn = Attributes::new(&items, &attributes, &tags);
-        let rows = drawn.draw(&mut ChaCha8Rng::seed_from_u64(7));
-        assert_eq!(rows, drawn.draw(&mut ChaCha8Rng::seed_from_u64(7)), "a seed decides every row");
-        assert_ne!(rows, drawn.draw(&mut ChaCha8Rng::seed_from_u64(8)));
+        let rows = drawn.draw(1, &mut ChaCha8Rng::seed_from_u64(7));
+        assert_eq!(rows, drawn.draw(1, &mut ChaCha8Rng::seed_from_u64(7)), "a seed decides every row");
+        assert_ne!(rows, drawn.draw(1, &mut ChaCha8Rng::seed_from_u64(8)));
         for row in &rows {
             let own = format!("Colour:{}", items[row.item].values[0]);
             let name = tags[row.tag.unwrap() as usize].as_str();
@@ -111,5 +119,13 @@ mod tests {
         }
         let positives = rows.iter().filter(|row| row.label == 1).count();
         assert!((120..180).contains(&positives), "{positives} positives of {}", rows.len());
+
+        let several = drawn.draw(3, &mut ChaCha8Rng::seed_from_u64(7));
+        let products: Vec<&[Row]> = several.chunk_by(|a, b| a.item == b.item).collect();
+        assert_eq!(products.len(), 301);
+        for rows in products {
+            assert!((1..=2).contains(&rows.len()), "there are two colours to ask about, and one size");
+            assert!(rows.iter().map(|row| row.tag).collect::<std::collections::BTreeSet<_>>().len() == rows.len());
+        }
     }
 }

@@ -43,19 +43,21 @@ pub struct Removal {
 }
 
 /// Batches of one epoch: rows shuffled, sorted by length within pools of batches so that little is padded, batches
-/// shuffled. `length` gives a row's tokens.
+/// shuffled. `length` gives a row's tokens. With `together`, all rows of a product are in one batch, side by side.
 pub fn epoch_plan(
-    mut rows: Vec<Row>,
+    rows: Vec<Row>,
+    together: bool,
     batch_size: usize,
     removal: Removal,
     length: impl Fn(&Row) -> usize,
     random: &mut impl Rng,
 ) -> Vec<BatchPlan> {
-    rows.shuffle(random);
+    let mut groups = groups(rows, together);
+    groups.shuffle(random);
     let mut batches: Vec<Vec<Row>> = Vec::new();
-    for pool in rows.chunks_mut(batch_size * POOL) {
-        pool.sort_by_key(&length);
-        batches.extend(pool.chunks(batch_size).map(<[Row]>::to_vec));
+    for mut pool in cut(groups, batch_size * POOL) {
+        pool.sort_by_key(|group| group.first().map_or(0, &length));
+        batches.extend(cut(pool, batch_size).into_iter().map(|groups| groups.concat()));
     }
     batches.shuffle(random);
     batches
@@ -72,6 +74,34 @@ pub fn epoch_plan(
             BatchPlan { rows, variant, seed: random.random(), augmented: true }
         })
         .collect()
+}
+
+/// The rows that stay together: those of a product, or each by itself.
+fn groups(mut rows: Vec<Row>, together: bool) -> Vec<Vec<Row>> {
+    if !together {
+        return rows.into_iter().map(|row| vec![row]).collect();
+    }
+    rows.sort_by_key(|row| row.item);
+    rows.chunk_by(|a, b| a.item == b.item).map(<[Row]>::to_vec).collect()
+}
+
+/// Consecutive groups of at most `most` rows in all, or a single one.
+fn cut(groups: Vec<Vec<Row>>, most: usize) -> Vec<Vec<Vec<Row>>> {
+    let mut parts: Vec<Vec<Vec<Row>>> = Vec::new();
+    let mut room = 0;
+    for group in groups {
+        match parts.last_mut() {
+            Some(part) if group.len() <= room => {
+                room -= group.len();
+                part.push(group);
+            }
+            _ => {
+                room = most.saturating_sub(group.len());
+                parts.push(vec![group]);
+            }
+        }
+    }
+    parts
 }
 
 /// Batches of an evaluation: rows sorted by length, not augmented, the same seeds each time. The second value is where each row of the batches
@@ -109,7 +139,7 @@ mod tests {
         let rows: Vec<Row> = (0..20_003).map(|item| Row { item, ..Row::default() }).collect();
         let length = |row: &Row| row.item % 17;
         let removal = Removal { without_text: 0.2, without_image: 0.3 };
-        let plan = |seed| epoch_plan(rows.clone(), 10, removal, length, &mut ChaCha8Rng::seed_from_u64(seed));
+        let plan = |seed| epoch_plan(rows.clone(), false, 10, removal, length, &mut ChaCha8Rng::seed_from_u64(seed));
         let batches = plan(1);
         assert_eq!(batches, plan(1));
         assert_ne!(batches, plan(2));
@@ -127,5 +157,22 @@ mod tests {
         let mean = batches.iter().map(padding).sum::<usize>() as f64 / batches.len() as f64;
         // Batches drawn without sorting would differ by about 13 of the 16 tokens.
         assert!(mean < 4.5, "rows of a batch differ by {mean} tokens");
+    }
+
+    #[test]
+    fn rows_of_a_product_stay_together_where_they_should() {
+        let row = |item, tag| Row { item, tag: Some(tag), ..Row::default() };
+        let rows: Vec<Row> = (0..4).flat_map(|tag| (0..100).map(move |item| row(item, tag))).collect();
+        let removal = Removal { without_text: 0.0, without_image: 0.0 };
+        let mut random = ChaCha8Rng::seed_from_u64(1);
+        let batches = epoch_plan(rows.clone(), true, 10, removal, |row| row.item, &mut random);
+        assert_eq!(batches.len(), 50, "two products of four rows fit");
+        for batch in &batches {
+            let items: Vec<usize> = batch.rows.iter().map(|row| row.item).collect();
+            assert_eq!(items.chunk_by(|a, b| a == b).map(<[usize]>::len).collect::<Vec<_>>(), [4, 4]);
+        }
+        let mut seen: Vec<Row> = batches.into_iter().flat_map(|batch| batch.rows).collect();
+        seen.sort_by_key(|row| (row.tag, row.item));
+        assert_eq!(seen, rows);
     }
 }

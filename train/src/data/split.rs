@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::batch::{HostBatch, HostText};
+use super::batch::{HostBatch, HostTags, HostText};
 use super::masking::Hidden;
 
 /// How much of a batch a part of it is: the shares of what its losses are averaged over.
@@ -25,6 +25,9 @@ impl HostBatch {
     /// Cuts a batch into at most `parts` parts of consecutive rows, as equal as can be. Means over the parts' rows, tokens and
     /// patches, weighted by their portions, are those of the batch; padding stays what it was.
     pub fn split(self, parts: usize) -> Vec<(Self, Portion)> {
+        if self.tags.is_some() {
+            return self.split_apart(parts);
+        }
         let (rows, parts) = (self.rows(), parts.min(self.rows()));
         if parts < 2 {
             return vec![(self, Portion::WHOLE)];
@@ -35,18 +38,54 @@ impl HostBatch {
             .collect()
     }
 
+    /// Cuts between products, whose rows stay with them.
+    fn split_apart(self, parts: usize) -> Vec<(Self, Portion)> {
+        let (products, parts) = (self.products.len(), parts.min(self.products.len()));
+        let Some(tags) = self.tags.as_ref().filter(|_| parts > 1) else { return vec![(self, Portion::WHOLE)] };
+        let part = |number: usize| {
+            let range = products * number / parts..products * (number + 1) / parts;
+            let first = |product: usize| tags.places.partition_point(|&place| (place as usize) < product * tags.most);
+            let rows = first(range.start)..first(range.end);
+            let share = rows.len() as f64 / self.rows() as f64;
+            let cut = Cut { all: products, products, rows: range.clone() };
+            let moved = (range.start * tags.most) as i64;
+            let own = HostTags {
+                ids: cut.of(&tags.ids),
+                mask: cut.of(&tags.mask),
+                places: tags.places[rows.clone()].iter().map(|place| place - moved).collect(),
+                ..*tags
+            };
+            let part = Self {
+                positions: self.positions[rows.clone()].to_vec(),
+                labels: self.labels[rows].to_vec(),
+                tags: Some(own),
+                ..self.of_products(&cut)
+            };
+            (part, Portion { rows: share, ..Portion::WHOLE })
+        };
+        (0..parts).map(part).collect()
+    }
+
+    /// What belongs to products, of some of them.
+    fn of_products(&self, cut: &Cut) -> Self {
+        Self {
+            products: cut.of(&self.products),
+            text: self.text.as_ref().map(|text| cut.text(text)),
+            pixels: self.pixels.as_ref().map(|pixels| cut.of(pixels)),
+            present: self.present.as_ref().map(|present| cut.of(present)),
+            side: self.side,
+            ..Self::default()
+        }
+    }
+
     fn part(&self, rows: Range<usize>) -> Self {
         let cut = Cut { all: self.rows(), products: self.products.len(), rows: rows.clone() };
         Self {
-            products: cut.of(&self.products),
             positions: self.positions[rows.clone()].to_vec(),
             labels: self.labels[rows].to_vec(),
-            text: self.text.as_ref().map(|text| cut.text(text)),
             queries: self.queries.as_ref().map(|text| cut.text(text)),
-            pixels: self.pixels.as_ref().map(|pixels| cut.of(pixels)),
-            present: self.present.as_ref().map(|present| cut.of(present)),
             hidden: self.hidden.as_ref().map(|hidden| cut.hidden(hidden)),
-            side: self.side,
+            ..self.of_products(&cut)
         }
     }
 
@@ -130,6 +169,7 @@ mod tests {
             text: Some(text),
             pixels: Some((0..4 * products).map(|pixel| pixel as f32).collect()),
             present: Some((0..products).map(|product| product as f32).collect()),
+            tags: None,
             hidden: (!compared).then(|| Hidden {
                 tokens: vec![(0, 1, 7), (2, 0, 8), (4, 1, 9)],
                 patches: vec![(1, 0), (3, 1), (4, 0), (4, 1)],
@@ -164,6 +204,33 @@ mod tests {
         assert_eq!(parts.iter().map(|(part, _)| part.rows()).collect::<Vec<_>>(), [1, 2, 2]);
         assert_eq!(parts[1].0.products, ["p1", "p2", "p6", "p7"]);
         assert_eq!(parts[1].0.present, Some(vec![1.0, 2.0, 6.0, 7.0]));
+    }
+
+    #[test]
+    fn tags_stay_with_their_product() {
+        let tags = HostTags {
+            ids: (0..20).collect(),
+            mask: vec![1; 20],
+            most: 2,
+            text: 2,
+            places: vec![0, 1, 2, 4, 5, 6, 8],
+            title_position: 9,
+        };
+        let apart = HostBatch {
+            tags: Some(tags),
+            positions: (0..7).collect(),
+            labels: vec![0, 1, 0, 1, 0, 1, 0],
+            queries: None,
+            hidden: None,
+            ..batch(false)
+        };
+        let parts = apart.split(2);
+        let (second, portion) = &parts[1];
+        assert_eq!((second.products.join(""), second.rows()), ("p2p3p4".to_owned(), 4));
+        let tags = second.tags.as_ref().unwrap();
+        assert_eq!((&tags.places, tags.ids[0], tags.ids.len()), (&vec![0, 1, 2, 4], 8, 12));
+        assert_eq!((&second.positions, portion.rows), (&vec![3, 4, 5, 6], 4.0 / 7.0));
+        assert_eq!(parts[0].0.rows() + second.rows(), 7);
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! The losses of whole batches: what a session minimises.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use mbsd_net::{Head, ImageInput, MaskedPatches, Mbsd, Network, PatchInput, patches_of};
+use mbsd_net::{Head, ImageInput, MaskedPatches, Mbsd, Network, PatchInput, TitleInput, patches_of};
 
 use super::sdmi::{SdmiSettings, UniModal, sdmi_losses};
 use super::stage1::{PatchLoss, PatchTargets, Stage1Losses, TokenLayout, TokenTargets, stage1_losses};
 use super::{binary_cross_entropy, cross_entropy};
-use crate::data::{Hidden, HostBatch, Portion, Targets};
+use crate::data::{Apart, Hidden, HostBatch, Portion, Targets};
 
 /// What a session minimises.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -62,8 +62,7 @@ impl BatchLoss {
             Self::Head { smoothing } => {
                 let binary = !matches!(model.head(), Head::Classification { .. });
                 let targets = batch.targets(binary, device);
-                let (text, image) = batch.take_inputs(device);
-                let logits = model.logits(model.pooled(text, image));
+                let logits = logits(model, batch, device);
                 let total = match targets {
                     Targets::Binary(labels) => binary_cross_entropy(logits.squeeze_dim::<1>(1), labels, smoothing),
                     Targets::Classes(classes) => cross_entropy(logits, classes, smoothing),
@@ -143,27 +142,66 @@ fn indices(values: impl Iterator<Item = usize>, device: &Device) -> Option<Tenso
     (count > 0).then(|| Tensor::from_data(TensorData::new(values, [count]), device))
 }
 
+/// Logits of a batch's rows, `[rows, outputs]`; its inputs are moved out of it.
+///
+/// # Panics
+/// If the batch has tags apart from products and the model is not MBSD.
+pub fn logits(model: &Network, batch: &mut HostBatch, device: &Device) -> Tensor<2> {
+    match batch.take_apart(device) {
+        Some(apart) => {
+            let mbsd = model.mbsd().expect("a run with one-way attention is refused for other networks");
+            let patches = apart.image.clone().map(|image| patch_input(mbsd, image));
+            mbsd.head_outputs(pooled_rows(mbsd, &apart, apart.title.clone(), patches))
+        }
+        None => {
+            let (text, image) = batch.take_inputs(device);
+            model.logits(model.pooled(text, image))
+        }
+    }
+}
+
+/// Pooled vectors of a batch's rows, `[rows, hidden]`, each over the title and the image that are given.
+fn pooled_rows(model: &Mbsd, apart: &Apart, title: Option<TitleInput>, patches: Option<PatchInput>) -> Tensor<2> {
+    let context = model.context(title, patches, apart.title_position);
+    model.pooled_tags(apart.tags.clone(), &context).flatten::<2>(0, 1).select(0, apart.places.clone())
+}
+
+fn patch_input(model: &Mbsd, ImageInput { pixel_values, present }: ImageInput) -> PatchInput {
+    PatchInput { features: model.patch_features(pixel_values), present }
+}
+
+/// The pooled vectors of stage 2, `[rows, hidden]` each: of whole products, and where they are needed of titles and of images.
+fn stage2_pooled(
+    model: &Mbsd,
+    batch: &mut HostBatch,
+    uni_modal: bool,
+    device: &Device,
+) -> (Tensor<2>, Option<[Tensor<2>; 2]>) {
+    // The patchify network sees an image once for both inputs that have it.
+    if let Some(apart) = batch.take_apart(device) {
+        let patches = apart.image.clone().map(|image| patch_input(model, image));
+        let pooled = |title, patches| pooled_rows(model, &apart, title, patches);
+        let whole = pooled(apart.title.clone(), patches.clone());
+        return (whole, uni_modal.then(|| [pooled(apart.title.clone(), None), pooled(None, patches)]));
+    }
+    let queries = batch.take_queries(device);
+    let (text, image) = batch.take_inputs(device);
+    let patches = image.map(|image| patch_input(model, image));
+    let whole = model.pooled_patches(text.clone(), patches.clone());
+    (whole, uni_modal.then(|| [model.pooled(text, None), model.pooled_patches(queries, patches)]))
+}
+
 fn stage2(model: &Mbsd, batch: &mut HostBatch, settings: SdmiSettings, device: &Device) -> Losses {
     let rows = [batch.rows()];
     let labels: Vec<f32> = batch.labels.iter().map(|&label| label as f32).collect();
     let labels = Tensor::from_data(TensorData::new(labels, rows), device);
-    let queries = batch.take_queries(device);
-    let (text, image) = batch.take_inputs(device);
-    // The patchify network sees an image once for both inputs that have it.
-    let patches = image.map(|ImageInput { pixel_values, present }| PatchInput {
-        features: model.patch_features(pixel_values),
-        present,
-    });
-    let qi = model.match_logits(model.pooled_patches(text.clone(), patches.clone()));
-    let uni_modal = settings.needs_uni_modal().then(|| {
-        let qt_pooled = model.pooled(text, None);
-        let qv_pooled = model.pooled_patches(queries, patches);
-        UniModal {
-            qt_logits: model.match_logits(qt_pooled.clone()),
-            qv_logits: model.match_logits(qv_pooled.clone()),
-            qt_pooled,
-            qv_pooled,
-        }
+    let (whole, uni_modal) = stage2_pooled(model, batch, settings.needs_uni_modal(), device);
+    let qi = model.match_logits(whole);
+    let uni_modal = uni_modal.map(|[qt_pooled, qv_pooled]| UniModal {
+        qt_logits: model.match_logits(qt_pooled.clone()),
+        qv_logits: model.match_logits(qv_pooled.clone()),
+        qt_pooled,
+        qv_pooled,
     });
     let losses = sdmi_losses(qi, uni_modal, labels, settings);
     let mut terms = vec![("qi", losses.qi)];

@@ -1,7 +1,7 @@
 //! What can be checked before any data are read.
 
 use mbsd_net::STANDARD_DEVIATION;
-use mbsd_spec::Architecture;
+use mbsd_spec::{Architecture, Attention, Task};
 
 use super::{ArithmeticName, Objective, Run};
 use crate::TrainError;
@@ -14,6 +14,7 @@ impl Run {
         // A vocabulary as large as any, so that the other dimensions are checked before one is trained.
         let config = self.model.config(self.tokenizer.vocab_size.max(1))?;
         self.check_architecture(config.architecture)?;
+        self.check_attention(config.attention)?;
         let share = |place: &str, value: f64, most: f64| {
             if (0.0..=most).contains(&value) {
                 Ok(())
@@ -32,6 +33,7 @@ impl Run {
         share("training.label_smoothing", training.label_smoothing, 0.5)?;
         share("training.crop", training.crop, 1.0)?;
         positive("training.keep", training.keep)?;
+        positive("match.tags_per_product", self.matching.as_ref().map_or(1, |settings| settings.tags_per_product))?;
         positive("training.checkpoint_steps", training.checkpoint_steps.unwrap_or(1))?;
         positive("optimizer.accumulation", self.optimizer.accumulation)?;
         if training.checkpoint_minutes.is_nan() || training.checkpoint_minutes <= 0.0 {
@@ -97,6 +99,15 @@ impl Run {
             return Ok(());
         };
         Err(TrainError::run("model.architecture", reason))
+    }
+
+    /// One-way attention is between a tag or query and a product.
+    fn check_attention(&self, attention: Attention) -> Result<(), TrainError> {
+        if attention == Attention::Full || self.objective.task() == Task::Match {
+            return Ok(());
+        }
+        let reason = format!("`{}` has no tags or queries for one-way attention: set it to full", self.objective);
+        Err(TrainError::run("model.attention", reason))
     }
 
     /// There must be the objective's own table, and no other.

@@ -173,6 +173,9 @@ pub struct MatchSettings {
     /// Further words to take out.
     #[serde(default)]
     pub redact: Vec<String>,
+    /// Tags drawn for each product and epoch. With `attributes`.
+    #[serde(default = "one")]
+    pub tags_per_product: usize,
 }
 
 /// What to classify by.
@@ -211,4 +214,8 @@ pub enum AlignmentHead {
 
 fn yes() -> bool {
     true
+}
+
+fn one() -> usize {
+    1
 }

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use mbsd_spec::{Architecture, Config, Patchify};
+use mbsd_spec::config::AttentionName;
+use mbsd_spec::{Architecture, Attention, Config, Patchify};
 use serde::{Deserialize, Serialize};
 
 use super::objective::{
@@ -72,6 +73,10 @@ pub struct ModelSettings {
     pub architecture: Option<Architecture>,
     /// `cnn`, the paper's, or `linear`: one linear map of a patch's pixels (Table 6, row 5).
     pub patchify: Option<Patchify>,
+    /// Which tokens see which where a tag or query comes with a product.
+    pub attention: Option<AttentionName>,
+    /// Where titles begin under one-way attention.
+    pub title_position: Option<usize>,
     /// Width of a token vector.
     pub hidden_size: Option<usize>,
     /// Encoder layers.
@@ -180,8 +185,19 @@ impl ModelSettings {
             patch_size: self.patch_size.unwrap_or(base.patch_size),
             patchify: self.patchify.unwrap_or(base.patchify),
             architecture: self.architecture.unwrap_or(base.architecture),
+            attention: self.attention(base.attention)?,
             ..base
         };
         Ok(config.validated()?)
+    }
+
+    /// What is not given is as in `base`.
+    fn attention(&self, base: Attention) -> Result<Attention, TrainError> {
+        let name = self.attention.unwrap_or(match base {
+            Attention::Full => AttentionName::Full,
+            Attention::OneWay { .. } => AttentionName::OneWay,
+        });
+        let inherited = base.title_position().filter(|_| name == AttentionName::OneWay);
+        Ok(name.with(self.title_position.or(inherited))?)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mbsd_data::{ProductOptions, read_tags};
 use mbsd_net::Head;
-use mbsd_spec::Config;
+use mbsd_spec::{Attention, Config};
 use mbsd_spec::image::Preprocessor;
 use mbsd_spec::text::Tokenizer;
 
@@ -67,7 +67,7 @@ pub(super) fn prepare(run: &Run, resumed: Option<&Path>) -> Result<Prepared, Tra
 
     let extra = match run.objective {
         Objective::Stage1 => Extra::Masking(masking(run, &config, &tokenizer)),
-        Objective::Stage2 => Extra::Queries,
+        Objective::Stage2 if config.attention == Attention::Full => Extra::Queries,
         _ => Extra::Nothing,
     };
     let tokenizer = Arc::new(tokenizer);
@@ -78,6 +78,7 @@ pub(super) fn prepare(run: &Run, resumed: Option<&Path>) -> Result<Prepared, Tra
         tokenizer: tokenizer.clone(),
         preprocessor: preprocessor.clone(),
         max_tokens,
+        title_position: title_position(run.objective, &config),
         augmentation: Augmentation { flip: run.training.flip, min_area: run.training.crop },
         extra: extra.clone(),
     };
@@ -97,6 +98,12 @@ pub(super) fn prepare(run: &Run, resumed: Option<&Path>) -> Result<Prepared, Tra
         return no_rows(&run.data.validation);
     }
     Ok(prepared)
+}
+
+/// Where titles begin, if the objective has tags or queries that are read apart from products. Stage 1 has none, so that its weights
+/// do for both forms of attention.
+fn title_position(objective: Objective, config: &Config) -> Option<usize> {
+    config.attention.title_position().filter(|_| matches!(objective, Objective::Stage2 | Objective::Match))
 }
 
 fn masking(run: &Run, config: &Config, tokenizer: &Tokenizer) -> Masking {

@@ -16,8 +16,8 @@ use crate::run::{AlignmentHead, MatchSettings, Objective, Run};
 /// Where training rows come from.
 #[derive(Debug)]
 pub(super) enum RowSource {
-    /// Drawn anew each epoch.
-    Drawn(Attributes),
+    /// Drawn anew each epoch, so many a product.
+    Drawn(Attributes, usize),
     /// The same each epoch, or that many of them.
     Fixed(Vec<Row>, Option<usize>),
 }
@@ -26,7 +26,7 @@ impl RowSource {
     pub(super) fn epoch(&self, seed: u64, epoch: u64) -> Vec<Row> {
         let mut random = random(seed.wrapping_add(1), epoch);
         match self {
-            Self::Drawn(attributes) => attributes.draw(&mut random),
+            Self::Drawn(attributes, tags) => attributes.draw(*tags, &mut random),
             Self::Fixed(rows, None) => rows.clone(),
             Self::Fixed(rows, Some(count)) => {
                 let mut rows = rows.clone();
@@ -77,8 +77,8 @@ pub(super) fn rows(
         (Objective::Match, _, Some(settings), ..) => {
             let tags = tags.unwrap_or_default();
             let attributes = |corpus: &Corpus| Attributes::new(&corpus.items, &settings.attributes, &tags);
-            let drawn = attributes(validation).draw(&mut random(run.seed, u64::MAX));
-            let source = RowSource::Drawn(attributes(train));
+            let drawn = attributes(validation).draw(1, &mut random(run.seed, u64::MAX));
+            let source = RowSource::Drawn(attributes(train), settings.tags_per_product);
             Rows { tags: Some(tags), ..rows(source, drawn, Head::Match) }
         }
         (Objective::Classification, _, _, Some(settings), _) => {

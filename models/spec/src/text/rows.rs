@@ -112,6 +112,23 @@ impl Tokenizer {
         }
         Ok(row.0)
     }
+
+    /// `[CLS] tag [SEP]`, all of segment 0: what of a tag is its own under one-way attention.
+    ///
+    /// # Errors
+    /// [`TextError::TagTooLong`] if that is more than `max_tokens`.
+    pub fn tag_row(&self, tag: &TextIds, max_tokens: usize) -> Result<TextRow, TextError> {
+        self.pair_row(tag, None, max_tokens)
+    }
+
+    /// `title [SEP]`, all of segment 1, the title truncated to fit `max_tokens`: what all tags of a product share under one-way
+    /// attention.
+    pub fn context_row(&self, title: &TextIds, max_tokens: usize) -> TextRow {
+        let mut row = Row(TextRow { input_ids: Vec::new(), token_type_ids: Vec::new() });
+        row.text(fitting(title, max_tokens.saturating_sub(1)), 1);
+        row.special(self.sep_id(), 1);
+        row.0
+    }
 }
 
 fn fitting(title: &TextIds, room: usize) -> &[u32] {
