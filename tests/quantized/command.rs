@@ -70,6 +70,32 @@ fn a_calibrated_bundle_serves_like_any_other() {
     }
 }
 
+#[test]
+fn products_read_apart_from_tags_are_quantized_too() {
+    let work = Work::one_way();
+    succeed(work.calibrate("per-token", "b8").args(["--force", "--max-drop", "1"]));
+    fs::write(work.at("tags.txt"), "colour:red\ncolour:blue\ncolour:yellowish\n").unwrap();
+    fs::write(work.at("turned.txt"), "colour:yellowish\ncolour:blue\ncolour:red\n").unwrap();
+    let rows = fs::read_to_string(work.at("rows.jsonl")).unwrap();
+    let half: String = rows.lines().step_by(3).map(|row| format!("{row}\n")).collect();
+    fs::write(work.at("half.jsonl"), half).unwrap();
+    for engine in engines::available() {
+        let kind = engine.kind().name();
+        let scores = |input: &str, tags: &str| {
+            let out = work.at("out.jsonl");
+            let mut tag = program("mbsd");
+            tag.args(["tag", "--precision", "int8", "--engine", kind, "--threshold", "0", "--bundle"]).arg(work.at("b8"));
+            tag.arg("--input").arg(work.at(input)).arg("--tags").arg(work.at(tags)).arg("--output").arg(&out);
+            succeed(&mut tag);
+            fs::read_to_string(out).unwrap()
+        };
+        let all = scores("rows.jsonl", "tags.txt");
+        assert_eq!(all, scores("rows.jsonl", "turned.txt"), "{kind}: the order of tags changes nothing");
+        let half: Vec<&str> = all.lines().step_by(3).collect();
+        assert_eq!(half, scores("half.jsonl", "tags.txt").lines().collect::<Vec<_>>(), "{kind}: nor do other products");
+    }
+}
+
 /// Whatever else is in the file, and however long its titles are.
 #[test]
 fn a_products_scores_do_not_depend_on_the_others() {

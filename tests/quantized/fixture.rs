@@ -11,7 +11,7 @@ use mbsd_export::bundle::{ExportRequest, export};
 use mbsd_export::layout::Layout;
 use mbsd_net::{Head, Mbsd};
 use mbsd_runtime::tensors;
-use mbsd_spec::{NamedTensors, Precision, Tensor, Tokenizer, Variant};
+use mbsd_spec::{Attention, Config, NamedTensors, Precision, Tensor, Tokenizer, Variant};
 use mbsd_tests::binaries::program;
 use mbsd_tests::bundles::{small_config, vocabulary};
 use tempfile::TempDir;
@@ -32,8 +32,17 @@ impl Work {
 
     /// As [`Work::new`], with the weights changed before the export.
     pub(crate) fn with_weights(head: Head, change: impl FnOnce(&mut NamedTensors)) -> Self {
+        Self::of(small_config(), head, change)
+    }
+
+    /// A bundle for match whose products are read apart from tags.
+    pub(crate) fn one_way() -> Self {
+        let attention = Attention::OneWay { title_position: 20 };
+        Self::of(Config { attention, ..small_config() }, Head::Match, |_| ())
+    }
+
+    fn of(config: Config, head: Head, change: impl FnOnce(&mut NamedTensors)) -> Self {
         let work = Self { folder: tempfile::tempdir().unwrap() };
-        let config = small_config();
         let weights = work.at("model.safetensors");
         {
             // All tests of the process draw from one source.

@@ -104,10 +104,17 @@ impl SmallBundle {
 /// # Panics
 /// If it cannot be written.
 pub fn checkpoint(head: Head, wider: f32, folder: &Path) {
-    let config = small_config();
+    checkpoint_of(&small_config(), head, wider, folder);
+}
+
+/// As [`checkpoint`], of another architecture over the same vocabulary.
+///
+/// # Panics
+/// If it cannot be written.
+pub fn checkpoint_of(config: &Config, head: Head, wider: f32, folder: &Path) {
     let tokenizer = Tokenizer::from_vocab(vocabulary(), true).expect("a vocabulary without repetitions");
     let weights = folder.join("model.safetensors");
-    mbsd_net::save(&Mbsd::init(&config, head, &Device::flex()), &weights).expect("weights");
+    mbsd_net::save(&Mbsd::init(config, head, &Device::flex()), &weights).expect("weights");
     redraw(&weights, wider);
     fs::write(folder.join("config.json"), config.to_json()).expect("a configuration");
     fs::write(folder.join("tokenizer.json"), tokenizer.to_json()).expect("a tokenizer");

@@ -3,13 +3,15 @@
 //! Patterns of the graph file become operators of our own. Two stand around 8-bit products: the quantization of activations per
 //! token, and what turns the integers of a product into floats, with the bias where one follows. Both do the same operations in
 //! the same order as the nodes they stand for, so results stay equal to the last bit. The others, in single precision, are
-//! attention from the linear layers in front of it to the one behind it, LayerNorm with the residual sum in front of it, and ReLU.
+//! attention from the linear layers in front of it to the one behind it, softmax elsewhere, LayerNorm with the residual sum in front of
+//! it, and ReLU.
 
 mod attention;
 mod eight_bit;
 mod layer_norm;
 mod relu;
 mod rows;
+mod softmax;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,6 +26,7 @@ const QUANTIZE: &str = "MbsdQuantizeTokens";
 const SCALE: &str = "MbsdScaleProducts";
 const LAYER_NORM: &str = "MbsdLayerNorm";
 const ATTENTION: &str = "MbsdAttention";
+const SOFTMAX: &str = "MbsdSoftmax";
 const CAST: &str = "Cast";
 
 /// Attributes of [`ATTENTION`].
@@ -46,6 +49,7 @@ pub(super) fn register(onnx: &mut Onnx) {
         let divisor = attribute(DIVISOR).map_or(1.0, |attribute| attribute.f);
         Ok((attention::attention(heads, divisor, node.input.len() == 4), Vec::new()))
     });
+    onnx.op_register.insert(SOFTMAX, |_, _| Ok((softmax::softmax(), Vec::new())));
     onnx.op_register.insert("Relu", |_, _| Ok((relu::relu(), Vec::new())));
     onnx.op_register.insert(QUANTIZE, |_, _| Ok((eight_bit::quantize_tokens(), Vec::new())));
     onnx.op_register.insert(SCALE, |_, node| Ok((eight_bit::scale_products(node.input.len() == 4), Vec::new())));
@@ -66,6 +70,9 @@ pub(super) fn fuse(model: &mut ModelProto) {
             }
             "LayerNormalization" if known.is_plain_layer_norm(node) => {
                 instead.insert(index, Some(NodeProto { op_type: LAYER_NORM.to_owned(), ..node.clone() }));
+            }
+            "Softmax" if matches!(node.attribute.as_slice(), [axis] if axis.name == "axis" && axis.i == -1) => {
+                instead.insert(index, Some(NodeProto { op_type: SOFTMAX.to_owned(), ..node.clone() }));
             }
             "Reshape" => {
                 let Some(fused) = known.attention(node) else { continue };

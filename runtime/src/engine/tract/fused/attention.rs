@@ -3,7 +3,6 @@
 
 use std::borrow::Cow;
 
-use pulp::Arch;
 use tract_linalg::multithread::par_chunks_mut;
 use tract_linalg::routines::Func;
 use tract_onnx::tract_core::{as_op, op_as_typed_op, op_out_of_plan};
@@ -11,7 +10,7 @@ use tract_onnx::tract_hir::internal::*;
 use tract_onnx::tract_hir::tract_ndarray::linalg::general_mat_mul;
 use tract_onnx::tract_hir::tract_ndarray::{Array2, ArrayView4, ArrayViewMut2, Axis, s};
 
-use super::rows::{largest_of, sum_of};
+use super::rows::{below_zero, shares};
 
 /// Queries `[batch, queries, heads * width]`, keys and values `[batch, keys, heads * width]`, and where there is one a mask that
 /// spreads to `[batch, heads, queries, keys]`, to `[batch, queries, heads * width]`: softmax(q k^T / divisor + mask) v of each head.
@@ -86,32 +85,6 @@ impl Attention {
         })?;
         Ok(output)
     }
-}
-
-/// `x * factor + mask`, less the largest of it.
-fn below_zero(x: &mut [f32], factor: f32, mask: Option<&[f32]>) {
-    Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            match mask {
-                Some(mask) => x.iter_mut().zip(mask).for_each(|(x, mask)| *x = *x * factor + mask),
-                None => x.iter_mut().for_each(|x| *x *= factor),
-            }
-            let largest = largest_of(x);
-            x.iter_mut().for_each(|x| *x -= largest);
-        },
-    );
-}
-
-/// Each value over the sum of all.
-fn shares(x: &mut [f32]) {
-    Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            let inverse = 1.0 / sum_of(x, |x| x);
-            x.iter_mut().for_each(|x| *x *= inverse);
-        },
-    );
 }
 
 impl Expansion for Attention {

@@ -1,5 +1,7 @@
 //! What one number tells of a row, always computed in the same order, whatever is beside the row.
 
+use pulp::Arch;
+
 /// Partial results of a row: one for each lane of the widest registers.
 const LANES: usize = 16;
 
@@ -28,4 +30,30 @@ pub(super) fn largest_of(row: &[f32]) -> f32 {
         }
     }
     lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, larger)
+}
+
+/// `x * factor + mask`, less the largest of it.
+pub(super) fn below_zero(x: &mut [f32], factor: f32, mask: Option<&[f32]>) {
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            match mask {
+                Some(mask) => x.iter_mut().zip(mask).for_each(|(x, mask)| *x = *x * factor + mask),
+                None => x.iter_mut().for_each(|x| *x *= factor),
+            }
+            let largest = largest_of(x);
+            x.iter_mut().for_each(|x| *x -= largest);
+        },
+    );
+}
+
+/// Each value over the sum of all.
+pub(super) fn shares(x: &mut [f32]) {
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            let inverse = 1.0 / sum_of(x, |x| x);
+            x.iter_mut().for_each(|x| *x *= inverse);
+        },
+    );
 }
