@@ -12,14 +12,30 @@ pub(super) const BATCH: &str = "batch";
 /// The symbol of the axis over text tokens.
 pub(super) const TEXT: &str = "text";
 
+/// The symbol of the axis over tags, where products are read apart from them, and how many a row has.
+const TAGS: (&str, usize) = ("tags", 20);
+
+/// The symbol of the axis over a tag's tokens, and how many it has.
+const TAG_TEXT: (&str, usize) = ("tag_text", 6);
+
+/// Whether a graph's inputs have an axis over tags.
+pub(super) fn reads_tags(inputs: &[TensorSpec]) -> bool {
+    symbols(inputs).contains(TAGS.0)
+}
+
+/// The sizes that a request always has.
+pub(super) fn usual_sizes() -> [(&'static str, usize); 2] {
+    [TAGS, TAG_TEXT]
+}
+
 /// Whether a graph's inputs have an axis over text tokens.
 pub(super) fn reads_text(inputs: &[TensorSpec]) -> bool {
     symbols(inputs).contains(TEXT)
 }
 
-/// The symbols that are neither of the two known ones.
+/// The symbols that are none of the known ones.
 pub(super) fn unknown_symbols(inputs: &[TensorSpec]) -> Vec<&str> {
-    symbols(inputs).into_iter().filter(|symbol| ![BATCH, TEXT].contains(symbol)).collect()
+    symbols(inputs).into_iter().filter(|symbol| ![BATCH, TEXT, TAGS.0, TAG_TEXT.0].contains(symbol)).collect()
 }
 
 fn symbols(inputs: &[TensorSpec]) -> BTreeSet<&str> {
@@ -27,7 +43,8 @@ fn symbols(inputs: &[TensorSpec]) -> BTreeSet<&str> {
     dims.filter_map(|dim| if let DimSpec::Symbol(symbol) = dim { Some(symbol.as_str()) } else { None }).collect()
 }
 
-/// Inputs of `rows` rows of `text` tokens below `vocabulary`. Masks have no padding.
+/// Inputs of `rows` rows of `text` tokens below `vocabulary`, each with 20 tags of 6 tokens where the graph reads tags apart. Masks
+/// have no padding.
 ///
 /// # Errors
 /// If the sizes are beyond what a tensor can have.
@@ -41,7 +58,10 @@ pub(super) fn made_up(
         let extent = |dim: &DimSpec| match dim {
             DimSpec::Fixed(extent) => *extent,
             DimSpec::Symbol(symbol) if symbol == TEXT => text.unwrap_or(1),
-            DimSpec::Symbol(_) => rows,
+            DimSpec::Symbol(symbol) => {
+                let usual = usual_sizes().into_iter().find(|(name, _)| symbol == name);
+                usual.map_or(rows, |(_, size)| size)
+            }
         };
         let shape: Vec<usize> = spec.shape.iter().map(extent).collect();
         let count: usize = shape.iter().product();
@@ -49,7 +69,7 @@ pub(super) fn made_up(
             (_, "float32") => {
                 Tensor::f32(shape, (0..count).map(|i| (i * 7919 % 2003) as f32 / 1001.5 - 1.0).collect())?
             }
-            ("attention_mask", _) | (_, "bool") => Tensor::i64(shape, vec![1; count])?,
+            ("attention_mask" | "tag_mask", _) | (_, "bool") => Tensor::i64(shape, vec![1; count])?,
             ("token_type_ids", _) => Tensor::i64(shape, vec![0; count])?,
             _ => Tensor::i64(shape, (0..count).map(|i| (i * 37 % vocabulary.max(1)) as i64).collect())?,
         };
@@ -82,6 +102,10 @@ mod tests {
         assert!(inputs["input_ids"].as_i64().unwrap().iter().all(|id| (0..10).contains(id)));
         assert_eq!(inputs["attention_mask"].as_i64().unwrap(), [1; 10]);
         assert_eq!(inputs["pixel_values"].shape(), [2, 3]);
+        let tags = spec("tag_mask", "int64", &[symbol(BATCH), symbol("tags"), symbol("tag_text")]);
+        assert!(reads_tags(std::slice::from_ref(&tags)) && unknown_symbols(std::slice::from_ref(&tags)).is_empty());
+        let inputs = made_up(&[tags], 2, Some(5), 10).unwrap();
+        assert_eq!(inputs["tag_mask"], Tensor::i64([2, 20, 6], vec![1; 240]).unwrap());
         assert_eq!(unknown_symbols(&[spec("x", "float32", &[symbol("frames")])]), ["frames"]);
     }
 }

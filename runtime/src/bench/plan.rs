@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use mbsd_spec::bundle::{names, sha256_file};
 use mbsd_spec::{Bundle, Precision, Variant};
 
-use super::inputs::{reads_text, unknown_symbols};
+use super::inputs::{reads_tags, reads_text, unknown_symbols};
 use super::load::Load;
 use super::pipeline::PipelineFiles;
 use super::report::{EngineInfo, Key, SubjectInfo};
@@ -234,6 +234,7 @@ pub(super) struct Work {
 /// What is known of a graph file.
 struct Known {
     reads_text: bool,
+    reads_tags: bool,
     unknown: Vec<String>,
     multiply_adds: Option<Polynomial>,
 }
@@ -246,6 +247,7 @@ impl Known {
         let counted = graph.multiply_adds();
         Ok(Self {
             reads_text: reads_text(&graph.inputs),
+            reads_tags: reads_tags(&graph.inputs),
             unknown: unknown_symbols(&graph.inputs).into_iter().map(str::to_owned).collect(),
             multiply_adds: counted.uncounted.is_empty().then_some(counted.total),
         })
@@ -256,6 +258,7 @@ impl Known {
         let of_run = |&rows: &usize| {
             let mut sizes = BTreeMap::from([(inputs::BATCH.to_owned(), rows as u64)]);
             sizes.extend(text.map(|text| (inputs::TEXT.to_owned(), text as u64)));
+            sizes.extend(inputs::usual_sizes().map(|(name, size)| (name.to_owned(), size as u64)));
             count.eval(&sizes).ok().map(|count| 2.0 * count as f64)
         };
         runs.iter().map(of_run).sum()
@@ -323,7 +326,7 @@ fn work(
     };
     let known = known.as_ref().map_err(Clone::clone)?;
     if let Some(symbol) = known.unknown.first() {
-        return Err(format!("the graph has an axis `{symbol}`, which is neither `batch` nor `text`"));
+        return Err(format!("the graph has an axis `{symbol}`, of which no size is known"));
     }
     if let (Some(common), Some(text)) = (&subject.bundle, key.text)
         && text > common.max_text_tokens
@@ -339,6 +342,9 @@ fn work(
     };
     let pipeline = match (options.pipeline, &subject.bundle) {
         (false, _) => None,
+        (true, _) if known.reads_tags => {
+            return Err("a request of this graph has tags beside its products: measure `mbsd tag` instead".to_owned());
+        }
         (true, Some(common)) => Some(common.pipeline.clone()?),
         (true, None) => return Err("a graph file does not say how to decode and tokenize".to_owned()),
     };

@@ -185,12 +185,16 @@ mod tests {
         assert_eq!(options["trt_profile_max_shapes"], "input_ids:60x144,pixel_values:60x3x224x224");
         let wide = TokenBuckets { rows: 1000, ..buckets };
         assert_eq!(wide.extents().unwrap()["batch"].max, 4096 / 51, "rows may be shorter than the shortest bucket");
+        let apart = TokenBuckets { tag_tokens: 32, ..TokenBuckets::doubling(112, 4096, 50, 60) }.extents().unwrap();
+        assert_eq!(apart["tag_text"], Extent { min: 1, opt: 6, max: 32 });
+        assert_eq!(apart["tags"], Extent { min: 1, opt: 19, max: 1365 }, "the shortest tag has three tokens");
+        assert_eq!(apart["batch"], Extent { min: 1, opt: 17, max: 60 });
     }
 
     #[test]
     fn what_makes_no_profile_is_refused() {
         let buckets =
-            |text: &[usize]| TokenBuckets { text: text.to_vec(), budget: 64, image_tokens: 0, rows: 8 }.extents();
+            |text: &[usize]| TokenBuckets { text: text.to_vec(), budget: 64, image_tokens: 0, rows: 8, tag_tokens: 0 }.extents();
         for text in [&[][..], &[32, 16], &[0, 16]] {
             assert_eq!(buckets(text), Err(ProfileError::Buckets));
         }

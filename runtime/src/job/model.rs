@@ -316,7 +316,7 @@ mod tests {
             Sessions::new(&model, options, 1, limits).options(variant).tensorrt.buckets.unwrap()
         };
         let text = buckets(SessionOptions::default(), Variant::Text);
-        assert_eq!(text, TokenBuckets { text: vec![16, 32, 64, 128, 144], budget: 1000, image_tokens: 0, rows: 8 });
+        assert_eq!(text, TokenBuckets { tag_tokens: 0, ..TokenBuckets::doubling(144, 1000, 0, 8) });
         assert_eq!(buckets(SessionOptions::default(), Variant::Full).image_tokens, 50);
         let mut given = SessionOptions::default();
         given.tensorrt.buckets = Some(TokenBuckets { rows: 3, ..text.clone() });

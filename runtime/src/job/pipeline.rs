@@ -35,8 +35,8 @@ const CPU: Sizes =
 const GPU: Sizes =
     Sizes { window_texts: 2048, window_products: 256, batch: BatchLimits { max_tokens: 32_768, max_rows: 256 } };
 
-/// Products a window has at least, however many tags each is asked.
-const MIN_WINDOW_PRODUCTS: usize = 8;
+/// Products a window has at least, however many tags each is asked. More would leave workers without one at the end of short jobs.
+const MIN_WINDOW_PRODUCTS: usize = 2;
 
 /// ONNX Runtime sessions at most. Sessions of one thread each get more done than one with all threads, but each holds the weights of its own.
 const ORT_SESSIONS: usize = 4;

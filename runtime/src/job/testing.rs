@@ -26,7 +26,7 @@ pub(super) const HIDDEN: usize = 4;
 /// What the fake graphs were asked.
 #[derive(Debug, Default)]
 pub(super) struct Log {
-    /// Variant, rows and text length of every batch.
+    /// Variant, rows and text length of every batch; of products read apart from their tags the number of tags.
     pub(super) batches: Mutex<Vec<(Variant, usize, usize)>>,
     /// Sessions made, by variant.
     pub(super) sessions: Mutex<BTreeMap<Variant, usize>>,
@@ -53,6 +53,8 @@ pub(super) struct Behaviour {
     pub(super) fail_at: Option<usize>,
     /// Give a NaN for rows with this token.
     pub(super) nan_for: Option<i64>,
+    /// Read products apart from tags.
+    pub(super) apart: bool,
 }
 
 struct FakeSession {
@@ -67,6 +69,11 @@ impl FakeSession {
     fn new(variant: Variant, task: Task, behaviour: Behaviour, log: Arc<Log>) -> Self {
         *log.sessions.lock().unwrap().entry(variant).or_default() += 1;
         let names: &[&str] = match (variant, task) {
+            (Variant::Text, Task::Match) if behaviour.apart => &["input_ids", "attention_mask", "tag_ids", "tag_mask"],
+            (Variant::Image, Task::Match) if behaviour.apart => &["pixel_values", "tag_ids", "tag_mask"],
+            (Variant::Full, Task::Match) if behaviour.apart => {
+                &["input_ids", "attention_mask", "pixel_values", "tag_ids", "tag_mask"]
+            }
             (Variant::Pair, _) => &["source", "target"],
             (Variant::Text, Task::Match) => &["input_ids", "attention_mask", "token_type_ids"],
             (Variant::Text, _) => &["input_ids", "attention_mask"],
@@ -74,6 +81,7 @@ impl FakeSession {
                 &["input_ids", "attention_mask", "token_type_ids", "pixel_values"]
             }
             (Variant::Image, _) => &["pixel_values"],
+            (other, _) => panic!("jobs do not use the {other} graph"),
         };
         let spec = |name: &&str| TensorSpec {
             name: (*name).to_owned(),
@@ -99,6 +107,11 @@ impl Session for FakeSession {
         assert_eq!(given, wanted, "inputs of {}", self.variant);
         if self.variant == Variant::Pair {
             return Ok(pair_head(inputs));
+        }
+        if let Some(tag_ids) = inputs.get("tag_ids") {
+            let &[batch, tags, _] = tag_ids.shape() else { panic!("tags of shape {:?}", tag_ids.shape()) };
+            self.log.batches.lock().unwrap().push((self.variant, batch, tags));
+            return Ok(apart(inputs, batch, tags));
         }
         let batch = inputs.values().next().unwrap().shape()[0];
         let text = inputs.get("input_ids").map_or(0, |ids| ids.shape()[1]);
@@ -150,6 +163,20 @@ impl Session for FakeSession {
     }
 }
 
+/// The logit of a tag is a hundredth of the sum of its tokens and of its product's.
+fn apart(inputs: &NamedTensors, batch: usize, tags: usize) -> NamedTensors {
+    let sums = |name: &str, mask: &str, rows: usize| -> Vec<i64> {
+        let (Some(ids), Some(mask)) = (inputs.get(name), inputs.get(mask)) else { return vec![0; rows] };
+        let width = ids.as_i64().unwrap().len() / rows;
+        let masked = ids.as_i64().unwrap().iter().zip(mask.as_i64().unwrap()).map(|(id, mask)| id * mask);
+        masked.collect::<Vec<_>>().chunks(width).map(|row| row.iter().sum()).collect()
+    };
+    let titles = sums("input_ids", "attention_mask", batch);
+    let of_tags = sums("tag_ids", "tag_mask", batch * tags);
+    let logits = of_tags.iter().enumerate().map(|(place, tag)| 0.01 * (tag + titles[place / tags]) as f32);
+    NamedTensors::from([("logits".to_owned(), Tensor::f32([batch, tags], logits.collect()).unwrap())])
+}
+
 /// A logit of 1 for equal vectors, less the sum of their differences.
 fn pair_head(inputs: &NamedTensors) -> NamedTensors {
     let (source, target) = (inputs["source"].as_f32().unwrap(), inputs["target"].as_f32().unwrap());
@@ -176,7 +203,7 @@ pub(super) fn model(task: Task, available: &[Variant], behaviour: Behaviour) -> 
         threshold: 0.5,
         thresholds: BTreeMap::new(),
         max_text_tokens: 24,
-        title_position: None,
+        title_position: behaviour.apart.then_some(8),
         engine: EngineKind::Tract,
         equal_lengths: false,
         available: available.to_vec(),

@@ -343,6 +343,40 @@ fn each_attribute_has_its_own_threshold_and_number() {
 }
 
 #[test]
+fn products_apart_from_their_tags_are_rows_with_tags_beside_them() {
+    let folder = Folder::new();
+    let row = |row: usize| match row % 3 {
+        0 => format!("{{\"id\": {row}, \"title\": \"red\", \"image\": \"0.bmp\"}}\n"),
+        1 => format!("{{\"id\": {row}, \"title\": \"blue shoe a b\"}}\n"),
+        _ => format!("{{\"id\": {row}, \"image\": \"128.bmp\"}}\n"),
+    };
+    folder.write("in.jsonl", &(0..30).map(row).collect::<String>());
+    let (model, log) = model(Task::Match, &ALL, Behaviour { apart: true, ..Behaviour::default() });
+    let tags = tags(&["shoe colour:red", "b", "colour:blue"]);
+    let all = TagOptions { threshold: Some(0.0), ..TagOptions::default() };
+    let summary = folder.run("in.jsonl", "out.jsonl", ONE, |job| tag(&model, &tags, &all, job)).unwrap();
+    assert_eq!((summary.questions, summary.texts_tokenized), (90, 2));
+    for variant in ALL {
+        assert_eq!(log.rows(variant), 10, "{variant}: each product is read once");
+    }
+    assert!(log.sorted_batches().iter().all(|&(.., asked)| asked == 3), "{:?}", log.sorted_batches());
+    // The longest tag is padded least, the score grows with its tokens, and each goes back to its own tag.
+    let lines = kept(&folder);
+    assert!(lines.iter().all(|line| line.ends_with(": shoe colour:red colour:blue b")), "{lines:?}");
+
+    // What a row has no room for beside the longest of products goes into another.
+    let many: Vec<String> = (0..400).map(|tag| format!("{tag}")).collect();
+    let many = crate::job::tests::tags(&many.iter().map(String::as_str).collect::<Vec<_>>());
+    log.batches.lock().unwrap().clear();
+    let top = TagOptions { top: Some(1), ..TagOptions::default() };
+    folder.write("in.jsonl", "{\"id\": 1, \"title\": \"red\"}\n");
+    let summary = folder.run("in.jsonl", "out.jsonl", ONE, |job| tag(&model, &many, &top, job)).unwrap();
+    let asked: Vec<usize> = log.sorted_batches().iter().map(|batch| batch.2).collect();
+    assert_eq!((summary.questions, asked.iter().sum::<usize>()), (400, 400));
+    assert!(asked.len() == 2 && asked.iter().all(|&tags| tags * 3 + 24 <= 1024), "{asked:?}");
+}
+
+#[test]
 fn texts_are_tokenized_once_and_pictures_decoded_once() {
     let folder = Folder::new();
     let row = |row: usize| {

@@ -72,13 +72,17 @@ pub(super) fn prepare(run: &Run, resumed: Option<&Path>) -> Result<Prepared, Tra
     };
     let tokenizer = Arc::new(tokenizer);
     let tags = tags.map(|names| Arc::new(TagSet::new(names, &tokenizer)));
+    let title_position = title_position(run.objective, &config);
+    if let Some(tags) = &tags {
+        check_lengths(tags, &tokenizer, title_position.unwrap_or(max_tokens.saturating_sub(1)))?;
+    }
     let assembler = |corpus| Assembler {
         corpus: Arc::new(corpus),
         tags: tags.clone(),
         tokenizer: tokenizer.clone(),
         preprocessor: preprocessor.clone(),
         max_tokens,
-        title_position: title_position(run.objective, &config),
+        title_position,
         augmentation: Augmentation { flip: run.training.flip, min_area: run.training.crop },
         extra: extra.clone(),
     };
@@ -104,6 +108,15 @@ pub(super) fn prepare(run: &Run, resumed: Option<&Path>) -> Result<Prepared, Tra
 /// do for both forms of attention.
 fn title_position(objective: Objective, config: &Config) -> Option<usize> {
     config.attention.title_position().filter(|_| matches!(objective, Objective::Stage2 | Objective::Match))
+}
+
+/// Tags and queries are never truncated. `limit` is for `[CLS] tag [SEP]`.
+fn check_lengths(tags: &TagSet, tokenizer: &Tokenizer, limit: usize) -> Result<(), TrainError> {
+    for (name, ids) in tags.names.iter().zip(&tags.ids) {
+        let row = tokenizer.tag_row(ids, limit);
+        row.map_err(|error| TrainError::run("tags or queries", format!("`{name}`: {error}")))?;
+    }
+    Ok(())
 }
 
 fn masking(run: &Run, config: &Config, tokenizer: &Tokenizer) -> Masking {

@@ -22,28 +22,32 @@ fn losses(catalogue: &Catalogue, output: &str) -> Vec<Value> {
 fn devices_that_share_batches_train_as_one_does() {
     let _alone = alone();
     let catalogue = Catalogue::new(130, 40);
-    for (objective, changes) in [
-        ("match", vec!["training.without_text=0.2"]),
-        ("classification", vec![]),
-        ("alignment", vec![]),
+    let one_way = ["model.attention=one-way", "model.title_position=10"];
+    for (name, objective, changes) in [
+        ("match", "match", vec!["training.without_text=0.2"]),
+        ("classification", "classification", vec![]),
+        ("alignment", "alignment", vec![]),
         // Different numbers of hidden tokens and patches in each part.
-        ("stage1", vec!["stage1.tokens=0.4"]),
-        ("stage2", vec!["optimizer.accumulation=2"]),
+        ("stage1", "stage1", vec!["stage1.tokens=0.4"]),
+        ("stage2", "stage2", vec!["optimizer.accumulation=2"]),
+        // Different numbers of tags in each part.
+        ("one-way match", "match", [&one_way[..], &["match.tags_per_product=3"]].concat()),
+        ("one-way stage2", "stage2", one_way.to_vec()),
     ] {
         // The usual epsilon would make full steps of gradients that are rounding alone.
         let common = ["optimizer.epsilon=1e-3", "training.epochs=1", "training.batch_size=13", "training.log_every=3"];
         let changes: Vec<&str> = NO_DROPOUT.into_iter().chain(common).chain(changes).collect();
         for devices in [1, 3] {
-            let run = catalogue.run(objective, &format!("{objective}-{devices}"), &changes);
+            let run = catalogue.run(objective, &format!("{name}-{devices}"), &changes);
             train(&run, Span::default(), &vec![Device::flex(); devices]).unwrap();
         }
         let (one, three) =
-            (losses(&catalogue, &format!("{objective}-1")), losses(&catalogue, &format!("{objective}-3")));
-        assert!(one.len() >= 2 && one.len() == three.len(), "{objective}: {} {}", one.len(), three.len());
+            (losses(&catalogue, &format!("{name}-1")), losses(&catalogue, &format!("{name}-3")));
+        assert!(one.len() >= 2 && one.len() == three.len(), "{name}: {} {}", one.len(), three.len());
         for (one, three) in one.iter().zip(&three) {
             let close = |what: &str, one: &Value, three: &Value| {
                 let (one, three) = (one.as_f64().unwrap(), three.as_f64().unwrap());
-                assert!((one - three).abs() < 1e-4 * one.abs().max(1.0), "{objective} {what}: {one} and {three}");
+                assert!((one - three).abs() < 1e-4 * one.abs().max(1.0), "{name} {what}: {one} and {three}");
             };
             close("loss", &one["loss"], &three["loss"]);
             close("gradient_norm", &one["gradient_norm"], &three["gradient_norm"]);

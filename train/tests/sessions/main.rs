@@ -5,5 +5,6 @@ mod catalogue;
 mod devices;
 mod failures;
 mod networks;
+mod one_way;
 mod pretraining;
 mod runs;

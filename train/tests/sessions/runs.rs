@@ -81,11 +81,18 @@ fn a_resumed_run_ends_with_the_same_weights() {
         };
         text.lines().map(rate).collect::<Vec<_>>()
     };
-    for objective in ["match", "stage1", "stage2"] {
-        let [whole, again, parts] = ["whole", "again", "parts"].map(|name| format!("{objective}-{name}"));
+    let one_way = ["--set", "model.attention=one-way", "--set", "model.title_position=10", "--set", "match.tags_per_product=2"];
+    for (name, objective, changes) in [
+        ("match", "match", &[][..]),
+        ("stage1", "stage1", &[]),
+        ("stage2", "stage2", &[]),
+        ("one-way", "match", &one_way),
+    ] {
+        let run = |objective: &str, output: &str, extra: &[&str]| run(objective, output, &[changes, extra].concat());
+        let [whole, again, parts] = ["whole", "again", "parts"].map(|part| format!("{name}-{part}"));
         run(objective, &whole, &[]);
         run(objective, &again, &[]);
-        assert_eq!(weights(&whole), weights(&again), "{objective}: a seed decides the weights");
+        assert_eq!(weights(&whole), weights(&again), "{name}: a seed decides the weights");
         // In the middle of the first epoch, after it, and in the middle of the last.
         run(objective, &parts, &["--resume", "--stop-at-step", "2"]);
         run(objective, &parts, &["--resume", "--stop-after", "1"]);
@@ -93,7 +100,7 @@ fn a_resumed_run_ends_with_the_same_weights() {
         std::fs::rename(catalogue.path(&parts).join("last"), catalogue.path(&parts).join(".last.old")).unwrap();
         run(objective, &parts, &["--resume", "--stop-at-step", "9"]);
         run(objective, &parts, &["--resume"]);
-        assert_eq!(weights(&whole), weights(&parts), "{objective}: a session's end changes nothing");
+        assert_eq!(weights(&whole), weights(&parts), "{name}: a session's end changes nothing");
         assert_eq!(log(&whole), log(&parts));
         assert!(run(objective, &parts, &["--resume"]).contains("finished already"));
     }
