@@ -1,4 +1,5 @@
-//! Training speed on made-up batches of given shapes: one JSON line with samples/s, as `peers/train_speed.py` prints it.
+//! Training speed on made-up batches of given shapes: one JSON line with samples/s, as `peers/train_speed.py` prints it. With
+//! `--tags`, products are read apart from their tags, and a sample is a pair of both.
 //!
 //! A step is forward, backward, clipping and AdamW; making batches is left out, moving them to a GPU is not.
 //! `peers/train_in_turns.py` runs both in turns and prints the ratio.
@@ -9,7 +10,7 @@ use anyhow::{Result, bail, ensure};
 use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
 use clap::{Parser, ValueEnum};
 use mbsd_net::weights::visit_parameters;
-use mbsd_net::{Arithmetic, Head, ImageInput, Mbsd, TextInput};
+use mbsd_net::{Arithmetic, Head, ImageInput, Mbsd, PatchInput, TagInput, TextInput, TitleInput};
 use mbsd_spec::Config;
 use mbsd_train::device::DeviceChoice;
 use mbsd_train::objective::{Losses, binary_cross_entropy};
@@ -34,6 +35,12 @@ struct Arguments {
     /// Tokens of successive batches, 8,10,12.
     #[arg(long, value_delimiter = ',', default_value = "8,10,12,14")]
     text: Vec<usize>,
+    /// Tags of each product, read apart from it (one-way attention); without it each row is one sequence.
+    #[arg(long)]
+    tags: Option<usize>,
+    /// With --tags: tokens of a tag; the title has what is left of --text.
+    #[arg(long, default_value_t = 5)]
+    tag_text: usize,
     /// The text graph alone.
     #[arg(long)]
     without_image: bool,
@@ -100,6 +107,8 @@ impl Arguments {
 struct Batch {
     rows: usize,
     tokens: usize,
+    /// Tags of each row and tokens of each, beside `tokens` of the title.
+    tags: Option<(usize, usize)>,
     ids: Vec<i64>,
     mask: Option<Vec<i64>>,
     pixels: Option<(Vec<f32>, usize)>,
@@ -109,6 +118,9 @@ struct Batch {
 impl Batch {
     fn new(arguments: &Arguments, config: &Config, tokens: usize) -> Self {
         let rows = arguments.batch;
+        let tags = arguments.tags.map(|tags| (tags, arguments.tag_text));
+        let tokens = tokens - tags.map_or(0, |(_, text)| text);
+        let all = tokens + tags.map_or(0, |(tags, text)| tags * text);
         let random = |count: usize, most: f64| -> Vec<f32> {
             let values = Tensor::<1>::random([count], Distribution::Uniform(0.0, most), &Device::flex());
             values.into_data().iter::<f32>().collect()
@@ -119,26 +131,45 @@ impl Batch {
         Self {
             rows,
             tokens,
-            ids: random(rows * tokens, ordinary).into_iter().map(|id| 5 + id as i64).collect(),
+            tags,
+            ids: random(rows * all, ordinary).into_iter().map(|id| 5 + id as i64).collect(),
             mask: arguments.padded.then(|| {
                 (0..rows).flat_map(|row| (0..tokens).map(move |token| i64::from(token < kept(row)))).collect()
             }),
             pixels: (!arguments.without_image)
                 .then(|| (random(rows * 3 * side * side, 2.0).into_iter().map(|pixel| pixel - 1.0).collect(), side)),
-            labels: random(rows, 2.0).into_iter().map(f32::floor).collect(),
+            labels: random(rows * tags.map_or(1, |(tags, _)| tags), 2.0).into_iter().map(f32::floor).collect(),
         }
     }
 
     fn loss(self, model: &Mbsd, device: &Device) -> Losses {
-        let Self { rows, tokens, ids, mask, pixels, labels } = self;
+        let Self { rows, tokens, tags, mut ids, mask, pixels, labels } = self;
+        let of_tags = ids.split_off(rows * tokens);
         let ints = |values: Vec<i64>| Tensor::<2, Int>::from_data(TensorData::new(values, [rows, tokens]), device);
-        let text = TextInput { input_ids: ints(ids), attention_mask: mask.map(ints), token_type_ids: None };
+        let (input_ids, attention_mask) = (ints(ids), mask.map(ints));
         let image = pixels.map(|(pixels, side)| ImageInput {
             pixel_values: Tensor::from_data(TensorData::new(pixels, [rows, 3, side, side]), device),
             present: None,
         });
-        let labels = Tensor::from_data(TensorData::new(labels, [rows]), device);
-        let logits = model.match_logits(model.pooled(Some(text), image));
+        let pairs = labels.len();
+        let labels = Tensor::from_data(TensorData::new(labels, [pairs]), device);
+        let logits = match tags {
+            None => {
+                let text = TextInput { input_ids, attention_mask, token_type_ids: None };
+                model.match_logits(model.pooled(Some(text), image))
+            }
+            Some((tags, text)) => {
+                let patches = image.map(|ImageInput { pixel_values, present }| PatchInput {
+                    features: model.patch_features(pixel_values),
+                    present,
+                });
+                let title = Some(TitleInput { input_ids, attention_mask });
+                let context = model.context(title, patches, text);
+                let tag_ids = Tensor::from_data(TensorData::new(of_tags, [rows, tags, text]), device);
+                let pooled = model.pooled_tags(TagInput { tag_ids, tag_mask: None }, &context);
+                model.tag_logits(pooled).reshape([pairs])
+            }
+        };
         Losses { total: binary_cross_entropy(logits, labels, 0.0), terms: Vec::new() }
     }
 }
@@ -147,8 +178,12 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let config = arguments.config();
     let config = config.validated()?;
-    if arguments.text.iter().any(|&tokens| tokens < 2 || tokens > config.max_position_embeddings) {
-        bail!("--text takes 2 to {} tokens", config.max_position_embeddings);
+    if arguments.text.iter().any(|&tokens| tokens > config.max_position_embeddings) {
+        bail!("--text takes at most {} tokens", config.max_position_embeddings);
+    }
+    let least = if arguments.tags.is_some() { arguments.tag_text + 1 } else { 2 };
+    if arguments.text.iter().any(|&tokens| tokens < least) || arguments.tags == Some(0) || arguments.tag_text == 0 {
+        bail!("--text takes {least} tokens at least, --tags and --tag-text 1");
     }
     ensure!(arguments.batch > 0 && arguments.steps > 0 && arguments.threads > 0, "there is nothing to measure");
     rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build_global()?;
@@ -185,13 +220,14 @@ fn main() -> Result<()> {
         for index in first..first + batches.len() {
             losses.push(step(index)?);
         }
-        rounds.push((batches.len() * arguments.batch) as f64 / start.elapsed().as_secs_f64());
+        rounds.push((batches.len() * arguments.batch * arguments.tags.unwrap_or(1)) as f64 / start.elapsed().as_secs_f64());
     }
     rounds.sort_by(f64::total_cmp);
     let report = serde_json::json!({
         "size": format!("{:?}", arguments.size).to_lowercase(),
         "batch": arguments.batch,
         "text": arguments.text,
+        "tags": arguments.tags,
         "without_image": arguments.without_image,
         "dropout": arguments.dropout,
         "padded": arguments.padded,

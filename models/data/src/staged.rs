@@ -53,6 +53,14 @@ pub fn sync_folder_of(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Makes the folder that a file is to lie in, where it is not there.
+///
+/// # Errors
+/// If it cannot be made.
+pub fn make_folder_of(path: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder_of(path))
+}
+
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

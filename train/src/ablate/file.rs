@@ -81,6 +81,8 @@ pub struct Row {
     pub name: String,
     /// What the paper has for it.
     pub paper: Option<String>,
+    /// Name of the row that it is compared with; the first one by default.
+    pub against: Option<String>,
     /// The stages it goes through, all by default; the last is `finetune`.
     #[serde(default = "all_stages")]
     pub stages: Vec<Stage>,
@@ -111,7 +113,7 @@ pub struct Ablation {
     /// Changes to the run files, for all rows.
     #[serde(default)]
     pub set: Changes,
-    /// The rows; the others are compared with the first.
+    /// The rows.
     #[serde(rename = "row")]
     pub rows: Vec<Row>,
     /// The folder that holds the file.
@@ -162,6 +164,10 @@ impl Ablation {
             let place = format!("row `{}`", row.name);
             if self.rows[..index].iter().any(|earlier| earlier.name == row.name) {
                 return wrong(&place, "there are two of this name".into());
+            }
+            let earlier = |name: &String| self.rows[..index].iter().any(|row| row.name == *name && row.uni_modal.is_none());
+            if let Some(against) = row.against.as_ref().filter(|name| !earlier(name)) {
+                return wrong(&place, format!("there is no earlier row `{against}` with every modality to be against"));
             }
             if !row.stages.is_sorted_by(|a, b| a < b) || row.stages.last() != Some(&Stage::Finetune) {
                 let reason = "stages are some of \"stage1\", \"stage2\", \"finetune\" in this order, with the last";

@@ -85,7 +85,7 @@ pub struct Summary {
     pub measure: Measure,
     /// Over the finished seeds.
     pub value: Spread,
-    /// Less the first row's, over the seeds that both have finished.
+    /// Less that of the row it is compared with, over the seeds that both have finished.
     pub difference: Option<Spread>,
 }
 
@@ -96,6 +96,9 @@ pub struct RowResult {
     pub name: String,
     /// What the paper has for it.
     pub paper: Option<String>,
+    /// The row that it is compared with, where that is not the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub against: Option<String>,
     /// Its stages.
     pub stages: Vec<Stage>,
     /// Which network it fine-tunes.
@@ -154,6 +157,7 @@ impl Results {
             .map(|row| RowResult {
                 name: row.name.clone(),
                 paper: row.paper.clone(),
+                against: row.against.clone(),
                 stages: row.stages.clone(),
                 architecture: Architecture::default(),
                 uni_modal: row.uni_modal,
@@ -183,7 +187,9 @@ impl Results {
             Task::Classification => vec![Measure::Accuracy],
         };
         for index in 0..rows.len() {
-            let summary = measures.iter().flat_map(|&measure| summaries(&rows[0], &rows[index], measure)).collect();
+            let named = |name: &String| rows.iter().find(|row| row.name == *name);
+            let base = rows[index].against.as_ref().and_then(named).unwrap_or(&rows[0]);
+            let summary = measures.iter().flat_map(|&measure| summaries(base, &rows[index], measure)).collect();
             rows[index].summary = summary;
         }
         let uni_modal = measures.iter().flat_map(|&measure| distilled(&rows, measure)).collect();
@@ -227,13 +233,13 @@ impl RowResult {
 }
 
 /// A row's measures. A model fine-tuned with one modality is measured with that; it is compared in [`distilled`].
-fn summaries(first: &RowResult, row: &RowResult, measure: Measure) -> Vec<Summary> {
+fn summaries(base: &RowResult, row: &RowResult, measure: Measure) -> Vec<Summary> {
     let variants = Variant::ENCODERS.into_iter();
     let measured = variants.filter(|&variant| row.uni_modal.is_none_or(|uni_modal| uni_modal.modality == variant));
     let summary = |variant| {
         let value = row.spread(variant, measure)?;
-        let differs = row.uni_modal.is_none() && row.name != first.name;
-        let differences = || Spread::of_differences(&row.values(variant, measure), &first.values(variant, measure));
+        let differs = row.uni_modal.is_none() && row.name != base.name;
+        let differences = || Spread::of_differences(&row.values(variant, measure), &base.values(variant, measure));
         Some(Summary { variant, measure, value, difference: if differs { differences() } else { None } })
     };
     measured.filter_map(summary).collect()

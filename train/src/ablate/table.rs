@@ -22,7 +22,7 @@ pub(super) fn legend(results: &Results) -> String {
     let (finished, all) = results.progress();
     format!(
         "{finished} of {all} cells (a row with a seed) are finished. All numbers are percent, measured on the validation \
-         rows after the last epoch: mean ± sample standard deviation over seeds. Differences are to the first row, paired by \
+         rows after the last epoch: mean ± sample standard deviation over seeds. Differences are to the first row, or to the one that a row is said to be against, paired by \
          seed, with the 95% t-interval of their mean in brackets; (n) are the seeds that count where not all {} do.",
         results.seeds.len()
     )
@@ -72,7 +72,11 @@ fn rows(results: &Results, measure: Measure) -> Table {
         columns.extend([variant.to_string(), "difference".to_owned()]);
     }
     let lines = results.rows.iter().map(|row| {
-        let mut line = vec![row.name.clone(), row.paper.clone().unwrap_or_else(|| NONE.to_owned())];
+        let name = match &row.against {
+            Some(against) => format!("{} (against {against})", row.name),
+            None => row.name.clone(),
+        };
+        let mut line = vec![name, row.paper.clone().unwrap_or_else(|| NONE.to_owned())];
         for variant in Variant::ENCODERS {
             let summary = row.summary(variant, measure);
             line.push(number(summary.map(|summary| &summary.value), results.seeds.len(), false));

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use mbsd_data::staged::{make_folder_of, write_whole};
 use mbsd_data::{DuplicateIds, Keep, ProductOptions, Products};
 use mbsd_spec::text::Tokenizer;
 
@@ -47,7 +48,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), TrainError> {
     }
     let count = texts.len();
     let tokenizer = Tokenizer::train(texts, arguments.vocab_size, !arguments.cased)?;
-    std::fs::write(&arguments.out, tokenizer.to_json()).map_err(TrainError::io("write", &arguments.out))?;
+    make_folder_of(&arguments.out)
+        .and_then(|()| write_whole(&arguments.out, &tokenizer.to_json()))
+        .map_err(TrainError::io("write", &arguments.out))?;
     eprintln!("{}: {} entries from {count} texts", arguments.out.display(), tokenizer.vocab_size());
     Ok(())
 }

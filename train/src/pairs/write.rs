@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{Int64Builder, RecordBatch, StringBuilder};
 use arrow::datatypes::{DataType, Field, Schema};
-use mbsd_data::staged::{stage, write_whole};
+use mbsd_data::staged::{make_folder_of, stage, write_whole};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
@@ -62,7 +62,8 @@ impl PairWriter {
     /// If its extension is another, or its folder cannot be written to.
     pub(super) fn create(path: &Path) -> Result<Self, PairsError> {
         let is_parquet = check_name(path)?;
-        let (file, staged) = stage(path).map_err(|error| failure(path)(error.into()))?;
+        let staged = make_folder_of(path).and_then(|()| stage(path));
+        let (file, staged) = staged.map_err(|error| failure(path)(error.into()))?;
         let format = if is_parquet {
             Format::Parquet(Box::new(ParquetPairs::new(file).map_err(failure(path))?))
         } else {
@@ -148,7 +149,7 @@ fn failure(path: &Path) -> impl Fn(Failure) -> PairsError + use<> {
 
 /// Writes a text file whole.
 pub(super) fn write_text(path: &Path, text: &str) -> Result<(), PairsError> {
-    write_whole(path, text).map_err(|error| failure(path)(error.into()))
+    make_folder_of(path).and_then(|()| write_whole(path, text)).map_err(|error| failure(path)(error.into()))
 }
 
 #[cfg(test)]

@@ -128,6 +128,16 @@ fn rows_share_runs_and_a_second_start_goes_on() {
     assert_eq!(json["rows"][1]["cells"][1]["validation"]["full"]["roc_auc"], area(1, 1));
     assert_eq!(json["rows"][1]["summary"][0]["difference"]["mean"], paired.mean);
     let (table, page) = (read("table.md"), read("ablation.html"));
+
+    // Another row to be compared with changes no run.
+    write(&catalogue, &ROWS.replace("[\"finetune\"]", "[\"finetune\"]\nagainst = \"L_QI only\""));
+    let against = crate::ablation::plan(&path).report(&BTreeMap::new()).unwrap();
+    assert_eq!(against.progress(), (10, 10));
+    let paired = against.rows[2].summary(Variant::Full, Measure::RocAuc).unwrap().difference.unwrap();
+    let differences = [area(2, 0) - area(1, 0), area(2, 1) - area(1, 1)];
+    assert!((paired.mean - 0.5 * (differences[0] + differences[1])).abs() < 1e-12);
+    assert!(read("table.md").contains("| linear, w/o pre-training (against L_QI only) |"));
+    plan.report(&BTreeMap::new()).unwrap();
     let shown = format!(
         "| L_QI only | - | {:.2} ± {:.2} |",
         100.0 * summary.value.mean,
@@ -175,6 +185,7 @@ fn a_wrong_ablation_file_is_refused_before_anything_starts() {
         ("[[row]]\nname = 'a'\nset.stage2 = ['model.hidden_size=32']", "stage2 has other dimensions than stage1"),
         ("[[row]]\nname = 'a'\nset.finetune = ['training.epochs=0']", "row `a`: training.epochs: 0 is too few"),
         ("[[row]]\nname = 'a'\ncolour = 1", "unknown field `colour`"),
+        ("[[row]]\nname = 'a'\nagainst = 'b'\n[[row]]\nname = 'b'", "row `a`: there is no earlier row `b`"),
         ("[[row]]\nname = 'a'\nuni_modal = { modality = 'text', sdmi = true }", "it has no uni_modal"),
     ] {
         let path = write(&catalogue, rows);

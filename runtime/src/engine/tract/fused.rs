@@ -9,6 +9,7 @@
 mod attention;
 mod eight_bit;
 mod layer_norm;
+mod one_way;
 mod relu;
 mod rows;
 mod softmax;
@@ -26,6 +27,7 @@ const QUANTIZE: &str = "MbsdQuantizeTokens";
 const SCALE: &str = "MbsdScaleProducts";
 const LAYER_NORM: &str = "MbsdLayerNorm";
 const ATTENTION: &str = "MbsdAttention";
+const ONE_WAY_ATTENTION: &str = "MbsdOneWayAttention";
 const SOFTMAX: &str = "MbsdSoftmax";
 const CAST: &str = "Cast";
 
@@ -48,6 +50,12 @@ pub(super) fn register(onnx: &mut Onnx) {
         let heads = attribute(HEADS).map_or(1, |attribute| attribute.i as usize);
         let divisor = attribute(DIVISOR).map_or(1.0, |attribute| attribute.f);
         Ok((attention::attention(heads, divisor, node.input.len() == 4), Vec::new()))
+    });
+    onnx.op_register.insert(ONE_WAY_ATTENTION, |_, node| {
+        let attribute = |name: &str| node.attribute.iter().find(|attribute| attribute.name == name);
+        let heads = attribute(HEADS).map_or(1, |attribute| attribute.i as usize);
+        let divisor = attribute(DIVISOR).map_or(1.0, |attribute| attribute.f);
+        Ok((one_way::one_way_attention(heads, divisor, node.input.len() == 7), Vec::new()))
     });
     onnx.op_register.insert(SOFTMAX, |_, _| Ok((softmax::softmax(), Vec::new())));
     onnx.op_register.insert("Relu", |_, _| Ok((relu::relu(), Vec::new())));
@@ -75,7 +83,7 @@ pub(super) fn fuse(model: &mut ModelProto) {
                 instead.insert(index, Some(NodeProto { op_type: SOFTMAX.to_owned(), ..node.clone() }));
             }
             "Reshape" => {
-                let Some(fused) = known.attention(node) else { continue };
+                let Some(fused) = known.attention(node).or_else(|| known.one_way_attention(node)) else { continue };
                 instead.insert(index, Some(fused));
             }
             "Mul" => {
@@ -181,7 +189,7 @@ impl<'a> Known<'a> {
     }
 
     /// What is transposed into a value, so.
-    fn transposed(&self, value: &str, perm: [i64; 4]) -> Option<&'a str> {
+    fn transposed<const N: usize>(&self, value: &str, perm: [i64; N]) -> Option<&'a str> {
         let (index, [from]) = self.node("Transpose", value)?;
         matches!(self.nodes[index].attribute.as_slice(), [attribute] if attribute.ints == perm).then_some(from)
     }
@@ -223,14 +231,83 @@ impl<'a> Known<'a> {
             return None;
         }
         let inputs: Vec<&str> = [query, key, value].into_iter().chain(mask).collect();
-        let named = |name: &str| AttributeProto { name: name.to_owned(), ..AttributeProto::default() };
-        Some(NodeProto {
-            attribute: vec![
-                AttributeProto { i: heads[0], ..named(HEADS) },
-                AttributeProto { f: divisor, ..named(DIVISOR) },
-            ],
-            ..operator(ATTENTION, &node.name, &inputs, &node.output)
-        })
+        Some(of_heads(operator(ATTENTION, &node.name, &inputs, &node.output), heads[0], divisor))
+    }
+
+    /// What is split into tags and heads, and turned so; the heads, and their width. How many tags there are and how long they are, the
+    /// graph may count itself.
+    fn split_tags(&self, value: &str, perm: [i64; 5]) -> Option<(&'a str, [i64; 2])> {
+        let (_, [from, shape]) = self.node("Reshape", self.transposed(value, perm)?)?;
+        if let Some([_, _, _, heads, width]) = self.integers(shape).as_deref() {
+            return Some((from, [*heads, *width]));
+        }
+        let (_, [_, _, _, heads, width]) = self.node("Concat", shape)?;
+        let size = |name: &str| self.integers(name).filter(|sizes| sizes.len() == 1).map(|sizes| sizes[0]);
+        Some((from, [size(heads)?, size(width)?]))
+    }
+
+    /// Scores of a product, with what is added to them where something is.
+    fn scores(&self, value: &str) -> Option<([&'a str; 2], f32, Option<&'a str>)> {
+        let (scaled, mask) = match self.node("Add", value) {
+            Some((_, [scaled, mask])) => (scaled, Some(mask)),
+            None => (value, None),
+        };
+        let (_, [product, divisor]) = self.node("Div", scaled)?;
+        let (_, operands) = self.node("MatMul", product)?;
+        Some((operands, self.number(divisor)?, mask))
+    }
+
+    /// softmax([q k^T | q' k'^T] / d + masks) [v; v'] of heads, `q` being all queries of a product's tags, `k` and `v` the product's, and
+    /// `q'`, `k'` and `v'` those of each tag, put together again by a `Reshape`.
+    fn one_way_attention(&self, node: &NodeProto) -> Option<NodeProto> {
+        const SPLIT: [i64; 4] = [0, 2, 1, 3];
+        const TURNED: [i64; 4] = [0, 2, 3, 1];
+        const TAGS: [i64; 5] = [0, 3, 1, 2, 4];
+        const TAGS_TURNED: [i64; 5] = [0, 3, 1, 4, 2];
+        let [gathered, shape] = node.input.as_slice() else { return None };
+        let [0, _, features] = *self.integers(shape)?.as_slice() else { return None };
+        let (_, [of_context, of_own]) = self.node("Add", self.transposed(gathered, SPLIT)?)?;
+        let (_, [weights, value]) = self.node("MatMul", of_context)?;
+        let (_, [own, _]) = self.node("Reshape", of_own)?;
+        let (_, [own_weights, own_value]) = self.node("MatMul", own)?;
+        let (_, [own_weights, _]) = self.node("Reshape", own_weights)?;
+        let [(first, [softmax, ..]), (second, [other, ..])] =
+            [self.node::<4>("Slice", weights)?, self.node::<4>("Slice", own_weights)?];
+        // One softmax, cut once: what the first part ends with the second begins with.
+        let (begin, end) = (&self.nodes[first].input, &self.nodes[second].input);
+        let cut = self.integers(&begin[1]).as_deref() == Some(&[0])
+            && begin[2] == end[1]
+            && self.integers(&end[2]).is_some_and(|end| end[0] == i64::MAX)
+            && [&begin[3], &end[3]].iter().all(|axes| self.integers(axes).as_deref() == Some(&[3]));
+        let (index, [joined]) = self.node("Softmax", softmax)?;
+        let last = |axis: i64| axis == -1 || axis == 3;
+        let plain = matches!(self.nodes[index].attribute.as_slice(), [axis] if last(axis.i)) && node.attribute.is_empty();
+        if softmax != other || !cut || !plain {
+            return None;
+        }
+        let (index, [scores, own_scores]) = self.node("Concat", joined)?;
+        if !matches!(self.nodes[index].attribute.as_slice(), [axis] if last(axis.i)) {
+            return None;
+        }
+        let ([query, key], divisor, mask) = self.scores(scores)?;
+        let (_, [own_scores, _]) = self.node("Reshape", own_scores)?;
+        let ([own_query, own_key], own_divisor, own_mask) = self.scores(own_scores)?;
+        let (_, [turned, _]) = self.node("Reshape", query)?;
+        let (query, heads) = self.split_tags(own_query, TAGS)?;
+        let (own_key, of_own_key) = self.split_tags(own_key, TAGS_TURNED)?;
+        let (own_value, of_own_value) = self.split_tags(own_value, TAGS)?;
+        let (key, _, of_key) = self.split(key, TURNED)?;
+        let (value, _, of_value) = self.split(value, SPLIT)?;
+        let all = [of_own_key, of_own_value, of_key, of_value];
+        if turned != own_query || divisor != own_divisor || all.iter().any(|of| *of != heads) {
+            return None;
+        }
+        if heads[0] < 1 || features != heads[0] * heads[1] {
+            return None;
+        }
+        let inputs: Vec<&str> =
+            [query, own_key, own_value, key, value, own_mask?].into_iter().chain(mask).collect();
+        Some(of_heads(operator(ONE_WAY_ATTENTION, &node.name, &inputs, &node.output), heads[0], divisor))
     }
 
     /// `QuantizeLinear(x * (127 / m), 1, 0)` with `m = max(max x, -min x, 1e-30)` of each token, whose scale `m / 127` is
@@ -311,6 +388,14 @@ impl<'a> Known<'a> {
 fn is_cast_to_float(node: &NodeProto) -> bool {
     let float = i64::from(DataType::Float as i32);
     node.op_type == CAST && node.attribute.iter().any(|attribute| attribute.name == "to" && attribute.i == float)
+}
+
+/// An operator over heads, with how many there are and what scores are divided by.
+fn of_heads(operator: NodeProto, heads: i64, divisor: f32) -> NodeProto {
+    let named = |name: &str| AttributeProto { name: name.to_owned(), ..AttributeProto::default() };
+    let attribute =
+        vec![AttributeProto { i: heads, ..named(HEADS) }, AttributeProto { f: divisor, ..named(DIVISOR) }];
+    NodeProto { attribute, ..operator }
 }
 
 fn operator(op: &str, name: &str, inputs: &[&str], outputs: &[String]) -> NodeProto {

@@ -15,6 +15,9 @@ use super::{Row, Scorer};
 use crate::job::JobError;
 use crate::job::prepare::Asked;
 
+/// Tokens that a row with its tags may have, where the token budget of a batch is less. Each further row reads the product anew.
+const ROW_TOKENS: usize = 2048;
+
 /// A product and some of its tags, which one row of a batch answers.
 struct Unit<'a> {
     product: usize,
@@ -41,8 +44,9 @@ impl Scorer<'_> {
         values: &mut [Vec<Vec<f32>>],
     ) -> Result<(), JobError> {
         let image_tokens = self.model.image_tokens(variant);
-        let seen = self.model.max_text_tokens + image_tokens;
-        let units = units(window, variant, values, |tags| parts(tags, self.limits.max_tokens.saturating_sub(seen)));
+        // As if the title were as long as titles can be, so that products with one list of tags have them cut alike.
+        let room = self.limits.max_tokens.max(ROW_TOKENS).saturating_sub(self.model.max_text_tokens + image_tokens);
+        let units = units(window, variant, values, |tags| parts(tags, room));
         let mut shapes: BTreeMap<(usize, usize), Vec<usize>> = BTreeMap::new();
         for (place, unit) in units.iter().enumerate() {
             shapes.entry((unit.tags.len(), unit.tag_text)).or_default().push(place);

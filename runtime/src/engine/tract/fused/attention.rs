@@ -72,19 +72,29 @@ impl Attention {
             }
             Ok(())
         })?;
-        let mut values = output.try_as_plain_ram_mut()?;
-        par_chunks_mut(values.as_slice_mut::<f32>()?, features, blocks.len(), |first, tokens| {
-            for (index, token) in tokens.chunks_exact_mut(features).enumerate() {
-                let (row, query) = ((first + index) / queries, (first + index) % queries);
-                for (head, values) in token.chunks_exact_mut(width).enumerate() {
-                    let block = ((row * heads + head) * queries + query) * width;
-                    values.copy_from_slice(&blocks[block..block + width]);
-                }
-            }
-            Ok(())
-        })?;
+        join_heads(&blocks, &mut output, [queries, heads, width])?;
         Ok(output)
     }
+}
+
+/// `[batch, heads, queries, width]` to `[batch, queries, heads * width]`.
+pub(super) fn join_heads(
+    blocks: &[f32],
+    output: &mut Tensor,
+    [queries, heads, width]: [usize; 3],
+) -> TractResult<()> {
+    let features = heads * width;
+    let mut values = output.try_as_plain_ram_mut()?;
+    par_chunks_mut(values.as_slice_mut::<f32>()?, features, blocks.len(), |first, tokens| {
+        for (index, token) in tokens.chunks_exact_mut(features).enumerate() {
+            let (row, query) = ((first + index) / queries, (first + index) % queries);
+            for (head, values) in token.chunks_exact_mut(width).enumerate() {
+                let block = ((row * heads + head) * queries + query) * width;
+                values.copy_from_slice(&blocks[block..block + width]);
+            }
+        }
+        Ok(())
+    })
 }
 
 impl Expansion for Attention {

@@ -306,3 +306,144 @@ fn what_is_below_0_becomes_0_and_what_is_no_number_stays() {
     assert_eq!(found.as_slice().unwrap()[..4], [0.0, 0.0, 2.5, 0.0]);
     assert!(found[4].is_nan());
 }
+
+/// Softmax over the last axis of `[batch, tokens, width]`.
+fn shares_of_rows() -> GraphProto {
+    GraphProto {
+        node: vec![with(node("Softmax", &["x"], "y"), "axis", &[], -1)],
+        input: vec![value("x", &["batch", "tokens", "width"])],
+        output: vec![value("y", &["batch", "tokens", "width"])],
+        ..GraphProto::default()
+    }
+}
+
+#[test]
+fn a_softmax_is_that_of_each_row_by_itself() {
+    let plan = plan(&shares_of_rows(), true);
+    for (tokens, width) in [(1, 1), (7, 13), (40, 69), (3, 200)] {
+        agree(&shares_of_rows(), "MbsdSoftmax", &[numbers(&[2, tokens, width], 3)]);
+        let x = numbers(&[1, tokens, width], 5);
+        let all = plan.run(tvec!(x.clone())).unwrap();
+        for row in 0..tokens {
+            // By itself, where it lies otherwise in memory.
+            let alone = plan.run(tvec!(x.slice(1, row, row + 1).unwrap().into_tvalue())).unwrap();
+            let beside = all[0].slice(1, row, row + 1).unwrap();
+            assert_eq!(alone[0].to_plain_array_view::<f32>().unwrap(), beside.to_plain_array_view::<f32>().unwrap());
+        }
+    }
+    let mut other = shares_of_rows();
+    other.node[0].attribute[0].i = 1;
+    assert!(operators(&super::floats::plan(&other, true)).iter().all(|name| name != "MbsdSoftmax"), "another axis");
+}
+
+/// Attention of three heads of four features for three tags of five tokens, of which `asking` ask, as the exporter writes it.
+fn one_way_graph(asking: i64, masked: bool) -> GraphProto {
+    let turned = |from: &str, to: &str, perm: &[i64]| with(node("Transpose", &[from], to), "perm", perm, 0);
+    let tags = |from: &str, shape: &str, to: &str, perm: &[i64]| {
+        let split = format!("{to}.split");
+        [node("Reshape", &[from, shape], &split), turned(&split, to, perm)]
+    };
+    let context = |from: &str, to: &str, perm: &[i64]| {
+        let split = format!("{to}.split");
+        [node("Reshape", &[from, "heads"], &split), turned(&split, to, perm)]
+    };
+    let over_context = if masked { "seen" } else { "scaled" };
+    let mut nodes: Vec<NodeProto> = [
+        tags("q", "asking", "q.tags", &[0, 3, 1, 2, 4]),
+        tags("own.k", "own", "own.key", &[0, 3, 1, 4, 2]),
+        tags("own.v", "own", "own.value", &[0, 3, 1, 2, 4]),
+        context("k", "key", &[0, 2, 3, 1]),
+        context("v", "value", &[0, 2, 1, 3]),
+    ]
+    .concat();
+    nodes.extend([
+        node("Reshape", &["q.tags", "flat"], "q.flat"),
+        node("MatMul", &["q.flat", "key"], "product"),
+        node("Div", &["product", "divisor"], "scaled"),
+        node("MatMul", &["q.tags", "own.key"], "own.product"),
+        node("Div", &["own.product", "divisor"], "own.scaled"),
+        node("Add", &["own.scaled", "own.mask"], "own.masked"),
+        node("Reshape", &["own.masked", "flat.own"], "own.scores"),
+        with(node("Concat", &[over_context, "own.scores"], "scores"), "axis", &[], 3),
+        with(node("Softmax", &["scores"], "weights"), "axis", &[], -1),
+        node("Slice", &["weights", "zero", "cut", "last"], "of.context"),
+        node("Slice", &["weights", "cut", "end", "last"], "of.own"),
+        node("Reshape", &["of.own", "weights.own"], "of.tags"),
+        node("MatMul", &["of.context", "value"], "from.context"),
+        node("MatMul", &["of.tags", "own.value"], "from.tags"),
+        node("Reshape", &["from.tags", "flat"], "from.own"),
+        node("Add", &["from.context", "from.own"], "gathered"),
+        turned("gathered", "gathered.turned", &[0, 2, 1, 3]),
+        node("Reshape", &["gathered.turned", "joined"], "y"),
+    ]);
+    let mut input = vec![
+        value("q", &["batch", &(3 * asking).to_string(), "12"]),
+        value("own.k", &["batch", "15", "12"]),
+        value("own.v", &["batch", "15", "12"]),
+        value("k", &["batch", "7", "12"]),
+        value("v", &["batch", "7", "12"]),
+        value("own.mask", &["batch", "1", "3", "1", "5"]),
+    ];
+    if masked {
+        nodes.insert(13, node("Add", &["scaled", "mask"], "seen"));
+        input.push(value("mask", &["batch", "1", "1", "7"]));
+    }
+    GraphProto {
+        node: nodes,
+        initializer: vec![
+            integers("asking", &[0, 3, asking, 3, 4]),
+            integers("own", &[0, 3, 5, 3, 4]),
+            integers("heads", &[0, 0, 3, 4]),
+            integers("flat", &[0, 3, -1, 4]),
+            integers("flat.own", &[0, 3, -1, 5]),
+            integers("weights.own", &[0, 3, 3, asking, 5]),
+            integers("joined", &[0, 0, 12]),
+            integers("zero", &[0]),
+            integers("cut", &[7]),
+            integers("end", &[i64::MAX]),
+            integers("last", &[3]),
+            constant("divisor", DataType::Float, &[], 2f32.to_le_bytes().to_vec()),
+        ],
+        input,
+        output: vec![value("y", &["batch", &(3 * asking).to_string(), "12"])],
+        ..GraphProto::default()
+    }
+}
+
+#[test]
+fn attention_of_tags_over_a_product_is_that_of_its_nodes() {
+    for (batch, asking) in [(1, 5), (3, 5), (2, 1)] {
+        let tokens = |tokens: usize, seed| numbers(&[batch, tokens, 12], seed);
+        let hidden = |count: usize, from: usize| {
+            let mask: Vec<f32> = (0..count).map(|i| if i % 7 >= from { -10_000.0 } else { 0.0 }).collect();
+            mask
+        };
+        let own = Tensor::from_shape(&[batch, 1, 3, 1, 5], &hidden(batch * 15, 4)).unwrap().into_tvalue();
+        let mut inputs =
+            vec![tokens(3 * asking as usize, 1), tokens(15, 2), tokens(15, 3), tokens(7, 4), tokens(7, 5), own];
+        agree(&one_way_graph(asking, false), "MbsdOneWayAttention", &inputs);
+        inputs.push(Tensor::from_shape(&[batch, 1, 1, 7], &hidden(batch * 7, 5)).unwrap().into_tvalue());
+        agree(&one_way_graph(asking, true), "MbsdOneWayAttention", &inputs);
+    }
+}
+
+#[test]
+fn what_is_not_attention_of_tags_over_a_product_stays() {
+    let changes: [fn(&mut GraphProto); 7] = [
+        |graph| graph.initializer[7] = integers("zero", &[1]),
+        |graph| graph.initializer[9] = integers("end", &[9]),
+        |graph| graph.initializer[10] = integers("last", &[2]),
+        |graph| graph.initializer[0] = integers("asking", &[0, 3, 5, 4, 3]),
+        |graph| graph.node[3].attribute[0].ints = vec![0, 3, 1, 2, 4],
+        |graph| graph.node[19].input[0] = "scores".to_owned(),
+        |graph| graph.initializer[11] = constant("divisor", DataType::Float16, &[], vec![0; 2]),
+    ];
+    for (index, change) in changes.into_iter().enumerate() {
+        let mut graph = one_way_graph(5, false);
+        change(&mut graph);
+        let mut model = ModelProto { graph: Some(graph), ..ModelProto::default() };
+        fuse(&mut model);
+        let graph = model.graph.unwrap_or_default();
+        assert!(graph.node.iter().all(|node| node.op_type != ONE_WAY_ATTENTION), "change {index}");
+    }
+}

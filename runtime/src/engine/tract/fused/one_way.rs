@@ -1,0 +1,170 @@
+//! Attention of tags over a product that was read before them and over themselves, in one operator: tract would multiply, join and cut
+//! a matrix for every tag and head by itself.
+
+use tract_linalg::multithread::par_chunks_mut;
+use tract_linalg::routines::Func;
+use tract_onnx::tract_core::{as_op, op_as_typed_op, op_out_of_plan};
+use tract_onnx::tract_hir::internal::*;
+use tract_onnx::tract_hir::tract_ndarray::linalg::general_mat_mul;
+use tract_onnx::tract_hir::tract_ndarray::{Array2, ArrayView2, ArrayView4, ArrayViewMut2, Axis, s};
+
+use super::attention::join_heads;
+use super::rows::{below_zero, shares};
+
+/// Inputs of [`one_way_attention`], in this order; the last one may be left out.
+const INPUTS: usize = 7;
+
+/// Queries `[batch, tags * asking, heads * width]`; keys and values of the tags' own tokens, `[batch, tags * text, heads * width]`, and of the
+/// context, `[batch, context, heads * width]`; masks of the tags' tokens, `[batch, 1, tags, 1, text]`, and where there is one of the context,
+/// `[batch, 1, 1, context]`. To the shape of the queries: for each head and query softmax(q k^T / divisor + mask) v over the context and
+/// the tag's own tokens together.
+pub(super) fn one_way_attention(heads: usize, divisor: f32, masked: bool) -> Box<dyn InferenceOp> {
+    expand(OneWayAttention { heads, divisor: divisor.to_bits(), masked })
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct OneWayAttention {
+    heads: usize,
+    /// The float's bits, which can be compared.
+    divisor: u32,
+    /// Whether there is a mask of the context.
+    masked: bool,
+}
+
+impl OneWayAttention {
+    fn compute(&self, inputs: &[TValue]) -> TractResult<Tensor> {
+        let mut output = Tensor::zero::<f32>(inputs[0].shape())?;
+        let &[batch, queries, features] = inputs[0].shape() else { bail!("queries of shape {:?}", inputs[0].shape()) };
+        let &[_, context, _] = inputs[3].shape() else { bail!("keys of shape {:?}", inputs[3].shape()) };
+        let &[_, 1, tags, 1, text] = inputs[5].shape() else { bail!("a mask of shape {:?}", inputs[5].shape()) };
+        let (heads, width) = (self.heads, features / self.heads);
+        if output.len() == 0 {
+            return Ok(output);
+        }
+        let asking = queries / tags;
+        let plain = inputs.iter().map(|input| input.try_as_plain_ram()).collect::<TractResult<Vec<_>>>()?;
+        let floats = plain.iter().map(|input| input.as_slice::<f32>()).collect::<TractResult<Vec<_>>>()?;
+        let split = |input: usize, tokens: usize| ArrayView4::from_shape((batch, tokens, heads, width), floats[input]);
+        let query = split(0, queries)?;
+        let (own_key, own_value) = (split(1, tags * text)?, split(2, tags * text)?);
+        let (key, value) = (split(3, context)?, split(4, context)?);
+        let own_mask = floats[5];
+        let factor = 1.0 / f32::from_bits(self.divisor);
+        let exponential = Func::Exp.ew_f32()?;
+
+        // One block [queries, width] behind the other, so that threads can share them out.
+        let mut blocks = vec![0f32; output.len()];
+        let work = batch * heads * queries * (context + text);
+        par_chunks_mut(&mut blocks, queries * width, work, |first, blocks| {
+            let mut scores = Array2::<f32>::zeros((queries, context + text));
+            let mut mask = vec![0f32; context + text];
+            for (index, block) in blocks.chunks_exact_mut(queries * width).enumerate() {
+                let (row, head) = ((first + index) / heads, (first + index) % heads);
+                if let Some(hidden) = floats.get(6) {
+                    mask[..context].copy_from_slice(&hidden[row * context..(row + 1) * context]);
+                }
+                let query = query.slice(s![row, .., head, ..]);
+                let seen = key.slice(s![row, .., head, ..]);
+                general_mat_mul(1.0, &query, &seen.t(), 0.0, &mut scores.slice_mut(s![.., ..context]));
+                for tag in 0..tags {
+                    let (asks, owns) = (tag * asking..(tag + 1) * asking, tag * text..(tag + 1) * text);
+                    let own: ArrayView2<'_, f32> = own_key.slice(s![row, owns.clone(), head, ..]);
+                    let mut of_tag = scores.slice_mut(s![asks.clone(), context..]);
+                    general_mat_mul(1.0, &query.slice(s![asks.clone(), ..]), &own.t(), 0.0, &mut of_tag);
+                    mask[context..].copy_from_slice(&own_mask[(row * tags + tag) * text..][..text]);
+                    for mut scores in scores.slice_mut(s![asks, ..]).axis_iter_mut(Axis(0)) {
+                        let scores = scores.as_slice_mut().context("scores are not in one piece")?;
+                        below_zero(scores, factor, Some(&mask));
+                    }
+                }
+                exponential.run(scores.as_slice_mut().context("scores are not in one piece")?)?;
+                for mut scores in scores.axis_iter_mut(Axis(0)) {
+                    shares(scores.as_slice_mut().context("scores are not in one piece")?);
+                }
+                let mut block = ArrayViewMut2::from_shape((queries, width), block)?;
+                general_mat_mul(1.0, &scores.slice(s![.., ..context]), &value.slice(s![row, .., head, ..]), 0.0, &mut block);
+                for tag in 0..tags {
+                    let (asks, owns) = (tag * asking..(tag + 1) * asking, tag * text..(tag + 1) * text);
+                    let own = own_value.slice(s![row, owns, head, ..]);
+                    let mut of_tag = block.slice_mut(s![asks.clone(), ..]);
+                    general_mat_mul(1.0, &scores.slice(s![asks, context..]), &own, 1.0, &mut of_tag);
+                }
+            }
+            Ok(())
+        })?;
+        join_heads(&blocks, &mut output, [queries, heads, width])?;
+        Ok(output)
+    }
+}
+
+impl Expansion for OneWayAttention {
+    fn name(&self) -> StaticName {
+        "MbsdOneWayAttention".into()
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        s: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        check_input_arity(inputs, INPUTS - usize::from(!self.masked))?;
+        check_output_arity(outputs, 1)?;
+        for tensor in inputs.iter().chain(outputs) {
+            s.equals(&tensor.datum_type, f32::datum_type())?;
+        }
+        s.equals(&inputs[0].shape, &outputs[0].shape)
+    }
+
+    fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
+        let shape = |index: usize| Ok::<_, TractError>(model.outlet_fact(inputs[index])?.shape.to_tvec());
+        let (query, own, own_value, context, value, own_mask) =
+            (shape(0)?, shape(1)?, shape(2)?, shape(3)?, shape(4)?, shape(5)?);
+        ensure!(
+            [&query, &own, &context].iter().all(|shape| shape.len() == 3) && own == own_value && context == value,
+            "attention of {query:?} over {context:?} and {own:?}"
+        );
+        let same = |shape: &TVec<TDim>| shape[0] == query[0] && shape[2] == query[2];
+        ensure!(same(&own) && same(&context), "keys do not have the rows and features of {query:?}");
+        let one = TDim::from(1);
+        ensure!(
+            matches!(own_mask.as_slice(), [batch, a, tags, b, text]
+                if *batch == query[0] && *a == one && *b == one && tags.clone() * text == own[1]),
+            "a mask {own_mask:?} of {own:?}"
+        );
+        if self.masked {
+            let mask = shape(6)?;
+            ensure!(
+                mask.as_slice() == [query[0].clone(), one.clone(), one, context[1].clone()],
+                "a mask {mask:?} of {context:?}"
+            );
+        }
+        let features = query[2].to_usize()?;
+        ensure!(features % self.heads == 0, "{features} features cannot be split into {} heads", self.heads);
+        model.wire_node(prefix, self.clone(), inputs)
+    }
+}
+
+impl Op for OneWayAttention {
+    fn name(&self) -> StaticName {
+        "MbsdOneWayAttention".into()
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for OneWayAttention {
+    op_out_of_plan!();
+
+    fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        Ok(tvec!(self.compute(&inputs)?.into_tvalue()))
+    }
+}
+
+impl TypedOp for OneWayAttention {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        Ok(tvec!(f32::fact(inputs[0].shape.clone())))
+    }
+
+    as_op!();
+}
