@@ -134,6 +134,9 @@ pub(crate) fn variants(bundle: &Bundle, wanted: Option<&[Variant]>) -> Result<Ve
     if wanted.contains(&Variant::Pair) {
         return Err(CalibError::Setting("the pair head stays in f32: give full, text or image".to_owned()));
     }
+    if let Some(part) = wanted.iter().find(|variant| Variant::PARTS.contains(variant)) {
+        return Err(CalibError::Setting(format!("the {part} graph stays as it is: give full, text or image")));
+    }
     for &variant in &wanted {
         bundle.artifact(variant, Precision::F32)?;
     }

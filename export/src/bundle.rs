@@ -114,6 +114,9 @@ fn export_bundle(request: &ExportRequest, out: &Path) -> anyhow::Result<ExportRe
     let device = Device::flex();
     let (model, weights) = mbsd_net::load(&request.checkpoint, &config, request.task, &device)?;
     let model = model.no_grad();
+    if request.layout != Layout::Bundle {
+        layout::check_attention(model.head().task(), config.attention)?;
+    }
     let labels = labels(find(request.labels.as_ref(), &folder, &["labels.txt"]), model.head())?;
 
     let mut manifest = Manifest {

@@ -25,7 +25,7 @@ pub(crate) struct Arguments {
     /// What the weights are for: match, classify or align [default: what the weights say]
     #[arg(long)]
     pub(crate) task: Option<Task>,
-    /// Graphs to export
+    /// Graphs to export; with one-way attention also its parts: full_context, text_context, image_context, tags
     #[arg(long, value_delimiter = ',', default_value = "full,text,image")]
     pub(crate) variants: Vec<Variant>,
     /// Arithmetic of the graphs: f32, f16 or both

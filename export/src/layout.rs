@@ -76,13 +76,7 @@ pub fn write(bundle: &Bundle, layout: Layout, options: LayoutOptions, out: &Path
             names::WEIGHTS
         );
     }
-    if bundle.task() == Task::Match && bundle.config().attention != Attention::Full {
-        bail!(
-            "the graphs of {} read tags apart from products (one-way attention), which the clients of the hf and triton layouts \
-             do not: copy the folder as it is",
-            bundle.root().display()
-        );
-    }
+    check_attention(bundle.task(), bundle.config().attention)?;
     if bundle.manifest().artifacts.is_empty() {
         bail!("{} has no graphs", bundle.root().display());
     }
@@ -92,6 +86,17 @@ pub fn write(bundle: &Bundle, layout: Layout, options: LayoutOptions, out: &Path
         _ => triton::write(bundle, options, &folder)?,
     }
     Ok(folder.finish()?)
+}
+
+/// Refuses what the clients of these layouts cannot feed.
+pub(crate) fn check_attention(task: Task, attention: Attention) -> anyhow::Result<()> {
+    if task == Task::Match && attention != Attention::Full {
+        bail!(
+            "graphs that read tags apart from products (one-way attention) are for `mbsd`, the clients of the hf and triton \
+             layouts make sequences: choose --layout bundle, and copy the folder as it is"
+        );
+    }
+    Ok(())
 }
 
 /// The bundle's tokenizer, without which neither layout serves products.

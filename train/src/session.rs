@@ -352,13 +352,14 @@ fn plans(run: &Run, data: &Prepared, epoch: u64) -> Vec<BatchPlan> {
     epoch_plan(rows, together, settings.batch_size, removal, |row| data.train.length(row), &mut random)
 }
 
-/// Steps of the whole run. Where rows of a product stay together, epochs that draw their rows have different numbers of
-/// batches.
+/// Steps of the whole run. Epochs that draw several rows a product, or have rows of a product stay together, have different numbers
+/// of batches.
 fn steps(run: &Run, data: &Prepared) -> usize {
     let steps = |batches: usize| batches.div_ceil(run.optimizer.accumulation);
+    let several = run.matching.as_ref().is_some_and(|settings| settings.tags_per_product > 1);
     match data.train.title_position {
-        None => steps(data.train_rows(run, 0).len().div_ceil(run.training.batch_size)) * run.training.epochs,
-        Some(_) => (0..run.training.epochs as u64).map(|epoch| steps(plans(run, data, epoch).len())).sum(),
+        None if !several => steps(data.train_rows(run, 0).len().div_ceil(run.training.batch_size)) * run.training.epochs,
+        _ => (0..run.training.epochs as u64).map(|epoch| steps(plans(run, data, epoch).len())).sum(),
     }
 }
 

@@ -53,7 +53,7 @@ impl Mbsd {
     /// Reads products: titles, whose first token stands at `title_position`, images, or both.
     ///
     /// # Panics
-    /// If both are `None`, or their batch sizes differ.
+    /// If both are `None`, their batch sizes differ, or a title goes beyond the last position.
     pub fn context(&self, title: Option<TitleInput>, patches: Option<PatchInput>, title_position: usize) -> Context {
         let title = title.map(|TitleInput { input_ids, attention_mask }| Side {
             tokens: self.embeddings.forward_at(input_ids, 1, title_position) + self.modality_vector(0),
@@ -64,6 +64,9 @@ impl Mbsd {
     }
 
     /// The pooled vector of each tag, `[batch, tags, hidden]`, over products that were read.
+    ///
+    /// # Panics
+    /// If there are as many products in neither, no tag, or more tokens of a tag than positions.
     pub fn pooled_tags(&self, tags: TagInput, context: &Context) -> Tensor<3> {
         let TagInput { tag_ids, tag_mask } = tags;
         let [batch, count, text] = tag_ids.dims();

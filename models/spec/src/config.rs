@@ -343,8 +343,8 @@ impl Config {
             if self.architecture != Architecture::Mbsd {
                 return fail("attention", format!("one-way attention is a form of MBSD, not of {}", self.architecture));
             }
-            // `[CLS]` and `[SEP]` with a token between them, and a title's token and `[SEP]`.
-            let last = self.max_text_tokens().saturating_sub(2);
+            // `[CLS]` and `[SEP]` with a token between them, and two tokens of a title and `[SEP]`.
+            let last = self.max_text_tokens().saturating_sub(3);
             if !(3..=last).contains(&title_position) {
                 return fail(
                     "title_position",
@@ -513,7 +513,7 @@ mod tests {
         let default = Config::from_json(&json.replace(r#""title_position": 20,"#, "")).unwrap();
         assert_eq!(default.attention, Attention::OneWay { title_position: DEFAULT_TITLE_POSITION });
         for (from, to, message) in [
-            ("20", "143", "`title_position`: 143 is not between 3 and 142"),
+            ("20", "143", "`title_position`: 143 is not between 3 and 141"),
             ("one-way", "full", "`title_position`: titles have a position of their own with `attention` one-way only"),
             ("one-way", "causal", "unknown variant `causal`"),
         ] {

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use mbsd_runtime::engine::{self, EngineError, EngineKind, EngineOptions, causes, shape_text};
 use mbsd_runtime::onnx::{Graph, Polynomial};
-use mbsd_spec::{Attention, Bundle};
+use mbsd_spec::{Attention, Bundle, Task};
 use mbsd_spec::bundle::{Artifact, Parity};
 use serde::Serialize;
 use serde_json::json;
@@ -156,9 +156,13 @@ fn summary(bundle: &Bundle, args: &InspectArgs) -> Result<String> {
         "model",
         format!("{layers}, {} heads, {} parameters", config.num_attention_heads, manifest.provenance.parameters),
     )?;
-    if let Attention::OneWay { title_position } = config.attention {
-        let what = "a product is read once for all of its tags";
-        line("tags", format!("attention one-way: {what}, of at most {title_position} tokens each"))?;
+    match config.attention {
+        _ if manifest.task != Task::Match => {}
+        Attention::Full => line("tags", "attention full: a product is read anew for each of its tags".to_owned())?,
+        Attention::OneWay { title_position } => {
+            let what = "a product is read once for all of its tags";
+            line("tags", format!("attention one-way: {what}, of at most {title_position} tokens each"))?;
+        }
     }
     line("image", format!("{side} x {side} pixels in patches of {}", config.patch_size))?;
     line("text", format!("at most {} tokens, {} words", manifest.max_text_tokens, config.vocab_size))?;

@@ -75,6 +75,12 @@ impl Model {
             None => Preprocessor::new(&config),
         };
         preprocessor.check_fits(&config)?;
+        let title_position = config.attention.title_position().filter(|_| manifest.task == Task::Match);
+        if let Some(position) = title_position.filter(|position| position + 2 > manifest.max_text_tokens) {
+            let limit = manifest.max_text_tokens;
+            let reason = format!("its rows have at most {limit} tokens, and titles begin at {position}; export it again");
+            return Err(JobError::Contract { graph: "bundle".to_owned(), reason });
+        }
         let available: Vec<Variant> =
             Variant::ENCODERS.into_iter().filter(|&variant| manifest.artifact(variant, precision).is_some()).collect();
         if available.is_empty() {
@@ -83,7 +89,7 @@ impl Model {
         }
         Ok(Self {
             task: manifest.task,
-            title_position: config.attention.title_position().filter(|_| manifest.task == Task::Match),
+            title_position,
             config,
             tokenizer,
             preprocessor,

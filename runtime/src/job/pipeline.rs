@@ -24,19 +24,27 @@ struct Sizes {
     window_texts: usize,
     /// Products a window has at most; each holds its pixels, 0.6 MB at 224 x 224.
     window_products: usize,
+    /// Products a window has at least, however many tags each is asked.
+    least_products: usize,
     batch: BatchLimits,
 }
 
-/// On a CPU larger batches give nothing and pay for padding.
-const CPU: Sizes =
-    Sizes { window_texts: 512, window_products: 64, batch: BatchLimits { max_tokens: 1024, max_rows: 16 } };
+/// On a CPU larger batches give nothing and pay for padding, and more products in a window would leave workers without one at the end
+/// of short jobs.
+const CPU: Sizes = Sizes {
+    window_texts: 512,
+    window_products: 64,
+    least_products: 2,
+    batch: BatchLimits { max_tokens: 1024, max_rows: 16 },
+};
 
 /// A GPU wants much work at once.
-const GPU: Sizes =
-    Sizes { window_texts: 2048, window_products: 256, batch: BatchLimits { max_tokens: 32_768, max_rows: 256 } };
-
-/// Products a window has at least, however many tags each is asked. More would leave workers without one at the end of short jobs.
-const MIN_WINDOW_PRODUCTS: usize = 2;
+const GPU: Sizes = Sizes {
+    window_texts: 2048,
+    window_products: 256,
+    least_products: 8,
+    batch: BatchLimits { max_tokens: 32_768, max_rows: 256 },
+};
 
 /// ONNX Runtime sessions at most. Sessions of one thread each get more done than one with all threads, but each holds the weights of its own.
 const ORT_SESSIONS: usize = 4;
@@ -118,7 +126,7 @@ impl Plan<'_> {
             Question::Tags(tags) => tags.most().max(1),
             Question::TagColumn(_) | Question::Product => 1,
         };
-        sizes.window_texts.div_ceil(texts).clamp(MIN_WINDOW_PRODUCTS, sizes.window_products)
+        sizes.window_texts.div_ceil(texts).clamp(sizes.least_products, sizes.window_products)
     }
 }
 

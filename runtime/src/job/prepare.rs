@@ -19,7 +19,7 @@ use super::texts::Texts;
 #[derive(Debug)]
 pub(super) enum Question {
     /// A logit for each of these tags, or of those that a column's value chooses among them.
-    Tags(Tags),
+    Tags(Arc<Tags>),
     /// A logit for the tag in this further column of the product.
     TagColumn(usize),
     /// The product alone: class logits, or its pooled vector.
@@ -44,15 +44,16 @@ impl Tags {
     pub(super) fn new(model: &Model, tags: &[String], by: Option<(usize, ByColumn)>) -> Result<Self, JobError> {
         let tokenizer = &model.tokenizer;
         let ids: Vec<TextIds> = tags.iter().map(|tag| tokenizer.encode(tag)).collect();
-        let row = |(tag, ids): (&String, &TextIds)| {
+        let mut rows = Vec::new();
+        for (tag, ids) in tags.iter().zip(&ids) {
             let row = match model.title_position {
                 Some(title_position) => tokenizer.tag_row(ids, title_position),
-                None => tokenizer.pair_row(ids, Some(&tokenizer.encode("")), model.max_text_tokens),
+                None => tokenizer.pair_row(ids, Some(&TextIds::default()), model.max_text_tokens),
             };
-            row.map(Arc::new).map_err(|error| JobError::Setting(format!("tag `{tag}`: {error}")))
-        };
-        let rows = tags.iter().zip(&ids).map(row).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { ids, rows: if model.title_position.is_some() { rows } else { Vec::new() }, by })
+            let row = row.map_err(|error| JobError::Setting(format!("tag `{tag}`: {error}")))?;
+            rows.extend(model.title_position.map(|_| Arc::new(row)));
+        }
+        Ok(Self { ids, rows, by })
     }
 
     /// Positions of the tags that are asked about a product.

@@ -113,8 +113,8 @@ impl<'a> Scorer<'a> {
         let mut answers: Vec<Vec<f32>> = vec![Vec::new(); units.len()];
         let planned = plan(&lengths, self.limits);
         // Rows of a batch are sorted by length.
-        let apart = |a: &usize, b: &usize| !self.model.equal_lengths || lengths[*a] == lengths[*b];
-        let batches: Vec<&[usize]> = planned.iter().flat_map(|batch| batch.chunk_by(apart)).collect();
+        let together = |a: &usize, b: &usize| !self.model.equal_lengths || lengths[*a] == lengths[*b];
+        let batches: Vec<&[usize]> = planned.iter().flat_map(|batch| batch.chunk_by(together)).collect();
         for batch in batches {
             let rows: Vec<&Unit<'_>> = batch.iter().map(|&unit| &units[unit]).collect();
             for (unit, answer) in batch.iter().zip(self.run_sequences(variant, &rows)?) {

@@ -1,6 +1,7 @@
 //! The jobs that write one row a product: tags, classes, vectors.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mbsd_data::{Candidates, Column, Product, Products};
@@ -64,8 +65,8 @@ pub fn tag(
         Some(by) => Some((position(job.products.columns(), &by.column)?, by.clone())),
         None => None,
     };
-    let asked = Tags::new(model, tags, by.clone())?;
-    let question = Question::Tags(Tags::new(model, tags, by)?);
+    let asked = Arc::new(Tags::new(model, tags, by)?);
+    let question = Question::Tags(asked.clone());
     let choice = Choice::new(tags, options, model)?;
     let own = [OutputColumn::new("tags", FieldType::Scores("tag"))];
     write_products(model, question, Wanted::Logits, &own, job, |product, answer| {

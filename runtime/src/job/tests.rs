@@ -364,16 +364,16 @@ fn products_apart_from_their_tags_are_rows_with_tags_beside_them() {
     let lines = kept(&folder);
     assert!(lines.iter().all(|line| line.ends_with(": shoe colour:red colour:blue b")), "{lines:?}");
 
-    // What a row has no room for beside the longest of products goes into another.
-    let many: Vec<String> = (0..1000).map(|tag| format!("{tag}")).collect();
+    // What a batch has no room for goes into another.
+    let many: Vec<String> = (0..400).map(|tag| format!("{tag}")).collect();
     let many = crate::job::tests::tags(&many.iter().map(String::as_str).collect::<Vec<_>>());
     log.batches.lock().unwrap().clear();
     let top = TagOptions { top: Some(1), ..TagOptions::default() };
     folder.write("in.jsonl", "{\"id\": 1, \"title\": \"red\"}\n");
     let summary = folder.run("in.jsonl", "out.jsonl", ONE, |job| tag(&model, &many, &top, job)).unwrap();
     let asked: Vec<usize> = log.sorted_batches().iter().map(|batch| batch.2).collect();
-    assert_eq!((summary.questions, asked.iter().sum::<usize>()), (1000, 1000));
-    assert!(asked.len() == 2 && asked.iter().all(|&tags| tags * 3 + 24 <= 2048), "{asked:?}");
+    assert_eq!((summary.questions, asked.iter().sum::<usize>()), (400, 400));
+    assert!(asked.len() == 2 && asked.iter().all(|&tags| tags * 3 <= 1024), "{asked:?}");
 }
 
 #[test]

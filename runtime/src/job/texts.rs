@@ -12,7 +12,7 @@ use mbsd_spec::text::TextIds;
 const PARTS: usize = 16;
 
 /// Texts of a part; one that is full begins anew, so that memory does not grow with the input.
-const PART_TEXTS: usize = 1024;
+const PART_TEXTS: usize = 256;
 
 /// Tokenizes a text that comes again and again (a title of several colours, a tag) once.
 pub(super) struct Texts<'a> {

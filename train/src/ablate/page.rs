@@ -1,4 +1,4 @@
-//! `ablation.html`: every row's seeds, mean and difference to the first row, and Figure 7, as pictures.
+//! `ablation.html`: every row's seeds, mean and difference to the row it is compared with, and Figure 7, as pictures.
 
 use std::fmt::Write as _;
 

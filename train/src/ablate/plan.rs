@@ -108,6 +108,9 @@ impl Plan {
             let used = row.stages.contains(stage);
             let mut table = table(text, &place, &self.changes(row, *stage, used))?;
             if let Some(Value::Table(own)) = table.remove("model") {
+                if own.get("attention").is_some_and(|form| form.as_str() == Some("full")) {
+                    model.remove("title_position");
+                }
                 model.extend(own.into_iter().filter(|(key, _)| key != "checkpoint"));
             }
             if !used {

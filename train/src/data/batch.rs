@@ -206,7 +206,9 @@ impl Assembler {
         if plan.variant != Variant::Image {
             let room = self.max_tokens.saturating_sub(title_position);
             let title = |product| self.tokenizer.context_row(&item(product).title, room);
-            batch.text = Some(HostText::new(&products.iter().map(title).collect::<Vec<_>>()));
+            let mut text = HostText::new(&products.iter().map(title).collect::<Vec<_>>());
+            text.hide(products.iter().map(|product| item(product).title.is_empty()));
+            batch.text = Some(text);
         }
         if plan.variant != Variant::Text {
             batch.pixels = Some(self.pixels(&products, plan)?);
@@ -303,6 +305,15 @@ impl HostText {
             attention_mask,
             token_type_ids: padded(&|row| row.token_type_ids.clone()),
             longest,
+        }
+    }
+
+    /// Hides rows: where there is no title, its `[SEP]` says nothing either.
+    fn hide(&mut self, rows: impl Iterator<Item = bool>) {
+        for (row, hidden) in rows.enumerate().filter(|(_, hidden)| *hidden) {
+            let all = vec![1; self.input_ids.len()];
+            let mask = self.attention_mask.get_or_insert(all);
+            mask[row * self.longest..(row + 1) * self.longest].fill(i64::from(!hidden));
         }
     }
 

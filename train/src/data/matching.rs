@@ -57,26 +57,23 @@ impl Attributes {
         Self { of_item, pools }
     }
 
-    /// So many rows a product, of different tags: for each a random attribute, with the product's own value (label 1) or
-    /// another product's (label 0), by the toss of a coin. Tags drawn again are left out, and products without a usable attribute have
-    /// none.
+    /// So many rows a product, of different tags: for each an attribute, all of them once before one comes again, with the
+    /// product's own value (label 1) or another product's (label 0), by the toss of a coin. Tags drawn again are left out, so that
+    /// with more tags than attributes most of the further ones are negative. Products without a usable attribute have none.
     pub fn draw(&self, tags: usize, random: &mut impl Rng) -> Vec<Row> {
         let mut rows: Vec<Row> = Vec::with_capacity(tags * self.of_item.len());
-        for (item, own) in self.of_item.iter().enumerate() {
+        for (item, own) in self.of_item.iter().enumerate().filter(|(_, own)| !own.is_empty()) {
             let first = rows.len();
-            for _ in 0..tags {
-                let drawn = self.draw_one(item, own, random);
+            let start = random.random_range(0..own.len());
+            for place in start..start + tags {
+                let drawn = self.draw_one(item, own[place % own.len()], random);
                 rows.extend(drawn.filter(|row| rows[first..].iter().all(|earlier| earlier.tag != row.tag)));
             }
         }
         rows
     }
 
-    fn draw_one(&self, item: usize, own: &[(usize, u32)], random: &mut impl Rng) -> Option<Row> {
-        if own.is_empty() {
-            return None;
-        }
-        let (attribute, tag) = own[random.random_range(0..own.len())];
+    fn draw_one(&self, item: usize, (attribute, tag): (usize, u32), random: &mut impl Rng) -> Option<Row> {
         if random.random_bool(0.5) {
             return Some(Row { item, tag: Some(tag), label: 1, other: None });
         }
@@ -119,6 +116,13 @@ mod tests {
         }
         let positives = rows.iter().filter(|row| row.label == 1).count();
         assert!((120..180).contains(&positives), "{positives} positives of {}", rows.len());
+
+        let both = [item(["red", "L"]), item(["blue", "S"])].repeat(100);
+        let tags: Vec<String> = ["Colour:red", "Colour:blue", "Size:L", "Size:S"].map(str::to_owned).to_vec();
+        let both = Attributes::new(&both, &attributes, &tags).draw(2, &mut ChaCha8Rng::seed_from_u64(7));
+        assert_eq!(both.len(), 400, "each attribute once");
+        let positives = both.iter().filter(|row| row.label == 1).count();
+        assert!((160..240).contains(&positives), "{positives} of 400");
 
         let several = drawn.draw(3, &mut ChaCha8Rng::seed_from_u64(7));
         let products: Vec<&[Row]> = several.chunk_by(|a, b| a.item == b.item).collect();

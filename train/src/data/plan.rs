@@ -43,7 +43,8 @@ pub struct Removal {
 }
 
 /// Batches of one epoch: rows shuffled, sorted by length within pools of batches so that little is padded, batches
-/// shuffled. `length` gives a row's tokens. With `together`, all rows of a product are in one batch, side by side.
+/// shuffled. `length` gives a row's tokens. With `together`, rows of a product are in one batch side by side, as far as they fit, and
+/// products with as many rows are put together.
 pub fn epoch_plan(
     rows: Vec<Row>,
     together: bool,
@@ -52,11 +53,11 @@ pub fn epoch_plan(
     length: impl Fn(&Row) -> usize,
     random: &mut impl Rng,
 ) -> Vec<BatchPlan> {
-    let mut groups = groups(rows, together);
+    let mut groups = groups(rows, if together { batch_size } else { 1 });
     groups.shuffle(random);
     let mut batches: Vec<Vec<Row>> = Vec::new();
     for mut pool in cut(groups, batch_size * POOL) {
-        pool.sort_by_key(|group| group.first().map_or(0, &length));
+        pool.sort_by_key(|group| (group.len(), group.first().map_or(0, &length)));
         batches.extend(cut(pool, batch_size).into_iter().map(|groups| groups.concat()));
     }
     batches.shuffle(random);
@@ -76,13 +77,13 @@ pub fn epoch_plan(
         .collect()
 }
 
-/// The rows that stay together: those of a product, or each by itself.
-fn groups(mut rows: Vec<Row>, together: bool) -> Vec<Vec<Row>> {
-    if !together {
+/// Rows that stay together: at most so many of a product.
+fn groups(mut rows: Vec<Row>, most: usize) -> Vec<Vec<Row>> {
+    if most <= 1 {
         return rows.into_iter().map(|row| vec![row]).collect();
     }
     rows.sort_by_key(|row| row.item);
-    rows.chunk_by(|a, b| a.item == b.item).map(<[Row]>::to_vec).collect()
+    rows.chunk_by(|a, b| a.item == b.item).flat_map(|rows| rows.chunks(most)).map(<[Row]>::to_vec).collect()
 }
 
 /// Consecutive groups of at most `most` rows in all, or a single one.
@@ -174,5 +175,13 @@ mod tests {
         let mut seen: Vec<Row> = batches.into_iter().flat_map(|batch| batch.rows).collect();
         seen.sort_by_key(|row| (row.tag, row.item));
         assert_eq!(seen, rows);
+
+        // One product with many rows beside many with one.
+        let skewed: Vec<Row> = (0..40).map(|tag| row(0, tag)).chain((1..60).map(|item| row(item, 0))).collect();
+        let batches = epoch_plan(skewed, true, 16, removal, |_| 1, &mut random);
+        assert!(batches.iter().all(|batch| batch.rows.len() <= 16));
+        let of_first = |batch: &BatchPlan| batch.rows.iter().filter(|row| row.item == 0).count();
+        let padded: usize = batches.iter().filter(|batch| (1..15).contains(&of_first(batch))).count();
+        assert!(padded <= 1, "the product with many rows has batches of its own, but for the last of its rows");
     }
 }

@@ -139,6 +139,9 @@ impl Run {
                     "name the columns of the tags, such as attributes = { Colour = \"colour\" }"
                 }
                 (Some(_), None, None) => return Ok(()),
+                (None, Some(_), Some(_)) if settings.attributes.is_empty() && settings.tags_per_product > 1 => {
+                    "tags_per_product draws from attributes; with pairs, the file says which tags a product has"
+                }
                 (None, Some(_), Some(_)) if settings.attributes.is_empty() => return Ok(()),
                 _ => "it needs tags and attributes, or pairs and validation_pairs",
             };

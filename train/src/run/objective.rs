@@ -174,7 +174,7 @@ pub struct MatchSettings {
     #[serde(default)]
     pub redact: Vec<String>,
     /// Tags drawn for each product and epoch. With `attributes`.
-    #[serde(default = "one")]
+    #[serde(default = "one", skip_serializing_if = "is_one")]
     pub tags_per_product: usize,
 }
 
@@ -218,4 +218,10 @@ fn yes() -> bool {
 
 fn one() -> usize {
     1
+}
+
+// serde hands over a reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_one(count: &usize) -> bool {
+    *count == one()
 }

@@ -73,6 +73,10 @@ pub(super) fn prepare(run: &Run, resumed: Option<&Path>) -> Result<Prepared, Tra
     let tokenizer = Arc::new(tokenizer);
     let tags = tags.map(|names| Arc::new(TagSet::new(names, &tokenizer)));
     let title_position = title_position(run.objective, &config);
+    if let Some(title_position) = title_position.filter(|position| position + 2 > max_tokens) {
+        let reason = format!("{max_tokens} leaves no room for titles, which begin at title_position {title_position}");
+        return Err(TrainError::run("data.max_text_tokens", reason));
+    }
     if let Some(tags) = &tags {
         check_lengths(tags, &tokenizer, title_position.unwrap_or(max_tokens.saturating_sub(1)))?;
     }

@@ -72,8 +72,13 @@ fn what_it_does_not_fit_is_refused() {
     assert!(refused("match", &[one_way, "model.architecture=vilt"]).contains("one-way attention is a form of MBSD"));
     assert!(refused("match", &["model.title_position=10"]).contains("with `attention` one-way only"));
     let places = refused("match", &[one_way]);
-    assert!(places.contains(&format!("{DEFAULT_TITLE_POSITION} is not between 3 and 14")), "{places}");
+    assert!(places.contains(&format!("{DEFAULT_TITLE_POSITION} is not between 3 and 13")), "{places}");
     assert!(refused("match", &["match.tags_per_product=0"]).contains("0 is too few"));
+    let pairs = refused("match", &["match.tags=x", "match.tags_per_product=2", "match.pairs=x", "match.validation_pairs=x"]);
+    assert!(pairs.contains("tags and attributes, or pairs"), "{pairs}");
+    let run = catalogue.run("match", "out", &[one_way, "model.title_position=10", "data.max_text_tokens=11"]);
+    let error = train(&run, Span::default(), &[Device::flex()]).unwrap_err().to_string();
+    assert!(error.contains("data.max_text_tokens") && error.contains("no room for titles"), "{error}");
     let run = catalogue.run("match", "out", &[one_way, "model.title_position=4"]);
     let error = train(&run, Span::default(), &[Device::flex()]).unwrap_err().to_string();
     assert!(error.contains("`Colour:") && error.contains("the limit is 4"), "before anything is trained: {error}");

@@ -51,7 +51,7 @@ impl TextRow {
         self.input_ids.len()
     }
 
-    /// Whether the row has no token. Rows made by a [`Tokenizer`] have two at least.
+    /// Whether the row has no token. Rows made by a [`Tokenizer`] have one at least.
     pub fn is_empty(&self) -> bool {
         self.input_ids.is_empty()
     }

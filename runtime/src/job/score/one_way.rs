@@ -15,8 +15,8 @@ use super::{Row, Scorer};
 use crate::job::JobError;
 use crate::job::prepare::Asked;
 
-/// Tokens that a row with its tags may have, where the token budget of a batch is less. Each further row reads the product anew.
-const ROW_TOKENS: usize = 2048;
+/// Tokens of a usual title. That of a product itself would have tags go together otherwise from product to product.
+const USUAL_TITLE: usize = 12;
 
 /// A product and some of its tags, which one row of a batch answers.
 struct Unit<'a> {
@@ -44,9 +44,9 @@ impl Scorer<'_> {
         values: &mut [Vec<Vec<f32>>],
     ) -> Result<(), JobError> {
         let image_tokens = self.model.image_tokens(variant);
-        // As if the title were as long as titles can be, so that products with one list of tags have them cut alike.
-        let room = self.limits.max_tokens.max(ROW_TOKENS).saturating_sub(self.model.max_text_tokens + image_tokens);
-        let units = units(window, variant, values, |tags| parts(tags, room));
+        // Each part reads the product anew, so that its tags alone may fill a batch.
+        let (room, context) = (self.limits.max_tokens, image_tokens + USUAL_TITLE);
+        let units = units(window, variant, values, |tags| parts(tags, room, context));
         let mut shapes: BTreeMap<(usize, usize), Vec<usize>> = BTreeMap::new();
         for (place, unit) in units.iter().enumerate() {
             shapes.entry((unit.tags.len(), unit.tag_text)).or_default().push(place);
@@ -56,12 +56,16 @@ impl Scorer<'_> {
             let lengths: Vec<usize> = places.iter().map(tokens).collect();
             let planned = plan(&lengths, self.limits);
             // Rows of a batch are sorted by length.
-            let apart = |a: &usize, b: &usize| !self.model.equal_lengths || lengths[*a] == lengths[*b];
-            let batches: Vec<&[usize]> = planned.iter().flat_map(|batch| batch.chunk_by(apart)).collect();
+            let together = |a: &usize, b: &usize| !self.model.equal_lengths || lengths[*a] == lengths[*b];
+            let batches: Vec<&[usize]> = planned.iter().flat_map(|batch| batch.chunk_by(together)).collect();
             for batch in batches {
                 let rows: Vec<&Unit<'_>> = batch.iter().map(|&row| &units[places[row]]).collect();
                 let answers = self.run_apart(variant, &rows)?;
                 for (unit, logits) in rows.iter().zip(answers) {
+                    if logits.len() != tags {
+                        let reason = format!("`logits` has {} values a row for {tags} tags", logits.len());
+                        return Err(JobError::Contract { graph: variant.to_string(), reason });
+                    }
                     for (&(place, _), logit) in unit.tags.iter().zip(logits) {
                         values[unit.product][place] = vec![logit];
                     }
@@ -126,12 +130,18 @@ fn units<'a>(
 }
 
 /// Cuts tags of the given lengths, ascending, into parts of at most `room` tokens, each padded to its longest; at least one tag a
-/// part.
-fn parts(lengths: &[usize], room: usize) -> Vec<Range<usize>> {
+/// part. A further part begins also where padding those before would take more than reading the product anew, which takes
+/// `context` tokens.
+fn parts(lengths: &[usize], room: usize, context: usize) -> Vec<Range<usize>> {
     let mut parts: Vec<Range<usize>> = Vec::new();
     for (tag, &length) in lengths.iter().enumerate() {
         match parts.last_mut() {
-            Some(part) if (part.len() + 1).saturating_mul(length) <= room => part.end = tag + 1,
+            Some(part)
+                if (part.len() + 1).saturating_mul(length) <= room
+                    && part.len() * (length - lengths[part.end - 1]) <= context =>
+            {
+                part.end = tag + 1;
+            }
             _ => parts.push(tag..tag + 1),
         }
     }
@@ -144,9 +154,10 @@ mod tests {
 
     #[test]
     fn every_tag_is_in_one_part_and_the_budget_holds() {
-        assert_eq!(parts(&[3, 3, 4, 4, 9], 12), [0..3, 3..4, 4..5]);
-        assert_eq!(parts(&[3, 3, 4, 4, 9], 45), [0..5], "one part where there is room");
-        assert_eq!(parts(&[5, 7], 0), [0..1, 1..2], "a tag over the budget goes alone");
-        assert_eq!(parts(&[], 10), Vec::<Range<usize>>::new());
+        assert_eq!(parts(&[3, 3, 4, 4, 9], 12, 60), [0..3, 3..4, 4..5]);
+        assert_eq!(parts(&[3, 3, 4, 4, 9], 45, 60), [0..5], "one part where there is room");
+        assert_eq!(parts(&[3, 3, 4, 4, 9], 45, 19), [0..4, 4..5], "the last would add 20 tokens to the others");
+        assert_eq!(parts(&[5, 7], 0, 60), [0..1, 1..2], "a tag over the budget goes alone");
+        assert_eq!(parts(&[], 10, 60), Vec::<Range<usize>>::new());
     }
 }

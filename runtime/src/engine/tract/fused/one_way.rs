@@ -1,15 +1,16 @@
 //! Attention of tags over a product that was read before them and over themselves, in one operator: tract would multiply, join and cut
 //! a matrix for every tag and head by itself.
 
+use pulp::Arch;
 use tract_linalg::multithread::par_chunks_mut;
 use tract_linalg::routines::Func;
 use tract_onnx::tract_core::{as_op, op_as_typed_op, op_out_of_plan};
 use tract_onnx::tract_hir::internal::*;
 use tract_onnx::tract_hir::tract_ndarray::linalg::general_mat_mul;
-use tract_onnx::tract_hir::tract_ndarray::{Array2, ArrayView2, ArrayView4, ArrayViewMut2, Axis, s};
+use tract_onnx::tract_hir::tract_ndarray::{Array2, ArrayView4, ArrayViewMut2, s};
 
 use super::attention::join_heads;
-use super::rows::{below_zero, shares};
+use super::rows::{below_zero, dot, shares};
 
 /// Inputs of [`one_way_attention`], in this order; the last one may be left out.
 const INPUTS: usize = 7;
@@ -46,7 +47,13 @@ impl OneWayAttention {
         let floats = plain.iter().map(|input| input.as_slice::<f32>()).collect::<TractResult<Vec<_>>>()?;
         let split = |input: usize, tokens: usize| ArrayView4::from_shape((batch, tokens, heads, width), floats[input]);
         let query = split(0, queries)?;
-        let (own_key, own_value) = (split(1, tags * text)?, split(2, tags * text)?);
+        // One head's part of a tag's token.
+        let own = |input: usize, row: usize, token: usize, head: usize| {
+            &floats[input][((row * tags * text + token) * heads + head) * width..][..width]
+        };
+        let asks = |row: usize, query: usize, head: usize| {
+            &floats[0][((row * queries + query) * heads + head) * width..][..width]
+        };
         let (key, value) = (split(3, context)?, split(4, context)?);
         let own_mask = floats[5];
         let factor = 1.0 / f32::from_bits(self.divisor);
@@ -63,32 +70,46 @@ impl OneWayAttention {
                 if let Some(hidden) = floats.get(6) {
                     mask[..context].copy_from_slice(&hidden[row * context..(row + 1) * context]);
                 }
-                let query = query.slice(s![row, .., head, ..]);
                 let seen = key.slice(s![row, .., head, ..]);
-                general_mat_mul(1.0, &query, &seen.t(), 0.0, &mut scores.slice_mut(s![.., ..context]));
-                for tag in 0..tags {
-                    let (asks, owns) = (tag * asking..(tag + 1) * asking, tag * text..(tag + 1) * text);
-                    let own: ArrayView2<'_, f32> = own_key.slice(s![row, owns.clone(), head, ..]);
-                    let mut of_tag = scores.slice_mut(s![asks.clone(), context..]);
-                    general_mat_mul(1.0, &query.slice(s![asks.clone(), ..]), &own.t(), 0.0, &mut of_tag);
-                    mask[context..].copy_from_slice(&own_mask[(row * tags + tag) * text..][..text]);
-                    for mut scores in scores.slice_mut(s![asks, ..]).axis_iter_mut(Axis(0)) {
-                        let scores = scores.as_slice_mut().context("scores are not in one piece")?;
-                        below_zero(scores, factor, Some(&mask));
+                let over_context = &mut scores.slice_mut(s![.., ..context]);
+                general_mat_mul(1.0, &query.slice(s![row, .., head, ..]), &seen.t(), 0.0, over_context);
+                let all = scores.as_slice_mut().context("scores are not in one piece")?;
+                for (place, scores) in all.chunks_exact_mut(context + text).enumerate() {
+                    let tag = place / asking;
+                    let asks = asks(row, place, head);
+                    // A tag's tokens are few: no product of matrices is worth its beginning.
+                    Arch::new().dispatch(
+                        #[inline(always)]
+                        || {
+                            for (token, score) in scores[context..].iter_mut().enumerate() {
+                                *score = dot(asks, own(1, row, tag * text + token, head));
+                            }
+                        },
+                    );
+                    if place % asking == 0 {
+                        mask[context..].copy_from_slice(&own_mask[(row * tags + tag) * text..][..text]);
                     }
+                    below_zero(scores, factor, Some(&mask));
                 }
-                exponential.run(scores.as_slice_mut().context("scores are not in one piece")?)?;
-                for mut scores in scores.axis_iter_mut(Axis(0)) {
-                    shares(scores.as_slice_mut().context("scores are not in one piece")?);
-                }
-                let mut block = ArrayViewMut2::from_shape((queries, width), block)?;
-                general_mat_mul(1.0, &scores.slice(s![.., ..context]), &value.slice(s![row, .., head, ..]), 0.0, &mut block);
-                for tag in 0..tags {
-                    let (asks, owns) = (tag * asking..(tag + 1) * asking, tag * text..(tag + 1) * text);
-                    let own = own_value.slice(s![row, owns, head, ..]);
-                    let mut of_tag = block.slice_mut(s![asks.clone(), ..]);
-                    general_mat_mul(1.0, &scores.slice(s![asks, context..]), &own, 1.0, &mut of_tag);
-                }
+                exponential.run(all)?;
+                all.chunks_exact_mut(context + text).for_each(shares);
+                let of_context = &value.slice(s![row, .., head, ..]);
+                let mut gathered = ArrayViewMut2::from_shape((queries, width), &mut *block)?;
+                general_mat_mul(1.0, &scores.slice(s![.., ..context]), of_context, 0.0, &mut gathered);
+                let all = scores.as_slice().context("scores are not in one piece")?;
+                Arch::new().dispatch(
+                    #[inline(always)]
+                    || {
+                        let queries = block.chunks_exact_mut(width).zip(all.chunks_exact(context + text));
+                        for (place, (gathered, shares)) in queries.enumerate() {
+                            let first = place / asking * text;
+                            for (token, share) in shares[context..].iter().enumerate() {
+                                let values = own(2, row, first + token, head);
+                                gathered.iter_mut().zip(values).for_each(|(sum, value)| *sum += share * value);
+                            }
+                        }
+                    },
+                );
             }
             Ok(())
         })?;

@@ -18,6 +18,19 @@ pub(super) fn sum_of(row: &[f32], function: impl Fn(f32) -> f32) -> f32 {
     lanes.iter().sum::<f32>() + rest.iter().map(|&x| function(x)).sum::<f32>()
 }
 
+/// The sum of the products of two rows.
+#[inline(always)]
+pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut lanes = [0f32; LANES];
+    let ((whole, rest), (other, other_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    for (a, b) in whole.iter().zip(other) {
+        for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
+            *lane += a * b;
+        }
+    }
+    lanes.iter().sum::<f32>() + rest.iter().zip(other_rest).map(|(a, b)| a * b).sum::<f32>()
+}
+
 /// The largest value; what is no number is passed over.
 #[inline(always)]
 pub(super) fn largest_of(row: &[f32]) -> f32 {
