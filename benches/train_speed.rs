@@ -220,7 +220,9 @@ fn main() -> Result<()> {
         for index in first..first + batches.len() {
             losses.push(step(index)?);
         }
-        rounds.push((batches.len() * arguments.batch * arguments.tags.unwrap_or(1)) as f64 / start.elapsed().as_secs_f64());
+        rounds.push(
+            (batches.len() * arguments.batch * arguments.tags.unwrap_or(1)) as f64 / start.elapsed().as_secs_f64(),
+        );
     }
     rounds.sort_by(f64::total_cmp);
     let report = serde_json::json!({

@@ -216,7 +216,8 @@ impl Shop {
         let mut rows = String::new();
         for row in 0..PRODUCTS {
             let title: Vec<&str> = (0..1 + row % 4).map(|word| words[(row * 3 + word * 5) % words.len()]).collect();
-            let picture = image::RgbImage::from_fn(32, 32, |x, y| image::Rgb([(row as u32 * 37 + x * 5 + y * 3) as u8; 3]));
+            let picture =
+                image::RgbImage::from_fn(32, 32, |x, y| image::Rgb([(row as u32 * 37 + x * 5 + y * 3) as u8; 3]));
             picture.save(shop.at(&format!("{row}.png"))).unwrap();
             let mut product = json!({"id": format!("p{row}"), "kind": (if row % 2 == 0 { "top" } else { "shoe" }), "tag": "wool", "label": row % 2});
             if row % 5 != 4 {
@@ -241,7 +242,10 @@ impl Shop {
 
     fn tag(&self, tags: &str, extra: &[&str]) -> std::process::Command {
         let mut tag = program("mbsd");
-        tag.args(["tag", "--threshold", "0", "--bundle"]).arg(self.at("bundle")).arg("--input").arg(self.at("products.jsonl"));
+        tag.args(["tag", "--threshold", "0", "--bundle"])
+            .arg(self.at("bundle"))
+            .arg("--input")
+            .arg(self.at("products.jsonl"));
         tag.arg("--tags").arg(self.at(tags)).arg("--output").arg(self.at("out.jsonl")).args(extra);
         tag
     }
@@ -310,7 +314,10 @@ fn the_other_commands_take_such_a_bundle() {
     let verified = succeed(program("mbsd").args(["verify", "--engines", "tract", "--bundle"]).arg(&bundle));
     assert!(verified.contains("full_context"), "{verified}");
     let mut eval = program("mbsd");
-    eval.args(["eval", "--engine", "tract", "--json", "--bundle"]).arg(&bundle).arg("--input").arg(shop.at("products.jsonl"));
+    eval.args(["eval", "--engine", "tract", "--json", "--bundle"])
+        .arg(&bundle)
+        .arg("--input")
+        .arg(shop.at("products.jsonl"));
     let eval: Value = serde_json::from_str(&succeed(&mut eval)).unwrap();
     assert_eq!(eval["scored"], PRODUCTS, "{eval}");
 

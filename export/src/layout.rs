@@ -11,8 +11,8 @@ use std::str::FromStr;
 
 use anyhow::{Context, bail};
 use mbsd_runtime::onnx;
-use mbsd_spec::{Attention, Bundle, Task, Variant};
 use mbsd_spec::bundle::{Artifact, StagedFolder, names};
+use mbsd_spec::{Attention, Bundle, Task, Variant};
 use serde_json::{Map, Value, json};
 
 /// Products to tensors and scores, for every server.

@@ -84,7 +84,8 @@ fn products_read_apart_from_tags_are_quantized_too() {
         let scores = |input: &str, tags: &str| {
             let out = work.at("out.jsonl");
             let mut tag = program("mbsd");
-            tag.args(["tag", "--precision", "int8", "--engine", kind, "--threshold", "0", "--bundle"]).arg(work.at("b8"));
+            tag.args(["tag", "--precision", "int8", "--engine", kind, "--threshold", "0", "--bundle"])
+                .arg(work.at("b8"));
             tag.arg("--input").arg(work.at(input)).arg("--tags").arg(work.at(tags)).arg("--output").arg(&out);
             succeed(&mut tag);
             fs::read_to_string(out).unwrap()

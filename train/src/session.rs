@@ -358,7 +358,9 @@ fn steps(run: &Run, data: &Prepared) -> usize {
     let steps = |batches: usize| batches.div_ceil(run.optimizer.accumulation);
     let several = run.matching.as_ref().is_some_and(|settings| settings.tags_per_product > 1);
     match data.train.title_position {
-        None if !several => steps(data.train_rows(run, 0).len().div_ceil(run.training.batch_size)) * run.training.epochs,
+        None if !several => {
+            steps(data.train_rows(run, 0).len().div_ceil(run.training.batch_size)) * run.training.epochs
+        }
         _ => (0..run.training.epochs as u64).map(|epoch| steps(plans(run, data, epoch).len())).sum(),
     }
 }

@@ -53,10 +53,8 @@ pub(super) fn forward(model: &Mbsd, variant: Variant, title_position: usize, inp
                 input_ids: inputs.int("input_ids"),
                 attention_mask: Some(inputs.int("attention_mask")),
             });
-            let patches = image.then(|| PatchInput {
-                features: model.patch_features(inputs.float("pixel_values")),
-                present: None,
-            });
+            let patches = image
+                .then(|| PatchInput { features: model.patch_features(inputs.float("pixel_values")), present: None });
             model.context(title, patches, title_position)
         }
     };

@@ -2,8 +2,8 @@
 
 use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, Linear};
-use burn::tensor::{DType, Tensor};
 use burn::tensor::activation::softmax;
+use burn::tensor::{DType, Tensor};
 use mbsd_spec::Config;
 
 use crate::arithmetic::{self, like, single};

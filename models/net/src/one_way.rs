@@ -216,9 +216,10 @@ impl Attention {
         };
         let mask = (masks.context.is_some() || masks.own.is_some()).then(|| {
             let open = |tokens| Tensor::zeros([rows, tokens], &query.device());
-            let of_context = masks.context.clone().map(|mask| {
-                mask.unsqueeze_dim::<3>(1).expand([batch, tags, seen]).reshape([rows, seen])
-            });
+            let of_context = masks
+                .context
+                .clone()
+                .map(|mask| mask.unsqueeze_dim::<3>(1).expand([batch, tags, seen]).reshape([rows, seen]));
             Tensor::cat(
                 vec![of_context.unwrap_or_else(|| open(seen)), masks.own.clone().unwrap_or_else(|| open(text))],
                 1,

@@ -200,9 +200,7 @@ impl AttentionName {
                 field: "title_position",
                 reason: "titles have a position of their own with `attention` one-way only".into(),
             }),
-            (Self::OneWay, given) => {
-                Ok(Attention::OneWay { title_position: given.unwrap_or(DEFAULT_TITLE_POSITION) })
-            }
+            (Self::OneWay, given) => Ok(Attention::OneWay { title_position: given.unwrap_or(DEFAULT_TITLE_POSITION) }),
         }
     }
 }

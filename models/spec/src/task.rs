@@ -142,6 +142,9 @@ mod tests {
         }
         assert_eq!("classify".parse::<Task>().unwrap(), Task::Classification);
         let error = "both".parse::<Variant>().unwrap_err().to_string();
-        assert_eq!(error, "unknown variant `both`: use one of full, text, image, pair, full_context, text_context, image_context, tags");
+        assert_eq!(
+            error,
+            "unknown variant `both`: use one of full, text, image, pair, full_context, text_context, image_context, tags"
+        );
     }
 }

@@ -8,8 +8,8 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use mbsd_runtime::engine::{self, EngineError, EngineKind, EngineOptions, causes, shape_text};
 use mbsd_runtime::onnx::{Graph, Polynomial};
-use mbsd_spec::{Attention, Bundle, Task};
 use mbsd_spec::bundle::{Artifact, Parity};
+use mbsd_spec::{Attention, Bundle, Task};
 use serde::Serialize;
 use serde_json::json;
 

@@ -193,8 +193,9 @@ mod tests {
 
     #[test]
     fn what_makes_no_profile_is_refused() {
-        let buckets =
-            |text: &[usize]| TokenBuckets { text: text.to_vec(), budget: 64, image_tokens: 0, rows: 8, tag_tokens: 0 }.extents();
+        let buckets = |text: &[usize]| {
+            TokenBuckets { text: text.to_vec(), budget: 64, image_tokens: 0, rows: 8, tag_tokens: 0 }.extents()
+        };
         for text in [&[][..], &[32, 16], &[0, 16]] {
             assert_eq!(buckets(text), Err(ProfileError::Buckets));
         }

@@ -78,7 +78,8 @@ impl Model {
         let title_position = config.attention.title_position().filter(|_| manifest.task == Task::Match);
         if let Some(position) = title_position.filter(|position| position + 2 > manifest.max_text_tokens) {
             let limit = manifest.max_text_tokens;
-            let reason = format!("its rows have at most {limit} tokens, and titles begin at {position}; export it again");
+            let reason =
+                format!("its rows have at most {limit} tokens, and titles begin at {position}; export it again");
             return Err(JobError::Contract { graph: "bundle".to_owned(), reason });
         }
         let available: Vec<Variant> =

@@ -165,7 +165,8 @@ impl Ablation {
             if self.rows[..index].iter().any(|earlier| earlier.name == row.name) {
                 return wrong(&place, "there are two of this name".into());
             }
-            let earlier = |name: &String| self.rows[..index].iter().any(|row| row.name == *name && row.uni_modal.is_none());
+            let earlier =
+                |name: &String| self.rows[..index].iter().any(|row| row.name == *name && row.uni_modal.is_none());
             if let Some(against) = row.against.as_ref().filter(|name| !earlier(name)) {
                 return wrong(&place, format!("there is no earlier row `{against}` with every modality to be against"));
             }

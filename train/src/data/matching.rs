@@ -117,7 +117,7 @@ mod tests {
         let positives = rows.iter().filter(|row| row.label == 1).count();
         assert!((120..180).contains(&positives), "{positives} positives of {}", rows.len());
 
-        let both = [item(["red", "L"]), item(["blue", "S"])].repeat(100);
+        let both: Vec<Item> = (0..200).map(|i| item([["red", "L"], ["blue", "S"]][i % 2])).collect();
         let tags: Vec<String> = ["Colour:red", "Colour:blue", "Size:L", "Size:S"].map(str::to_owned).to_vec();
         let both = Attributes::new(&both, &attributes, &tags).draw(2, &mut ChaCha8Rng::seed_from_u64(7));
         assert_eq!(both.len(), 400, "each attribute once");

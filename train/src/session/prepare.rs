@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use mbsd_data::{ProductOptions, read_tags};
 use mbsd_net::Head;
-use mbsd_spec::{Attention, Config};
 use mbsd_spec::image::Preprocessor;
 use mbsd_spec::text::Tokenizer;
+use mbsd_spec::{Attention, Config};
 
 use super::rows::{RowSource, Rows, rows};
 use crate::TrainError;

@@ -41,8 +41,7 @@ fn devices_that_share_batches_train_as_one_does() {
             let run = catalogue.run(objective, &format!("{name}-{devices}"), &changes);
             train(&run, Span::default(), &vec![Device::flex(); devices]).unwrap();
         }
-        let (one, three) =
-            (losses(&catalogue, &format!("{name}-1")), losses(&catalogue, &format!("{name}-3")));
+        let (one, three) = (losses(&catalogue, &format!("{name}-1")), losses(&catalogue, &format!("{name}-3")));
         assert!(one.len() >= 2 && one.len() == three.len(), "{name}: {} {}", one.len(), three.len());
         for (one, three) in one.iter().zip(&three) {
             let close = |what: &str, one: &Value, three: &Value| {

@@ -74,7 +74,8 @@ fn what_it_does_not_fit_is_refused() {
     let places = refused("match", &[one_way]);
     assert!(places.contains(&format!("{DEFAULT_TITLE_POSITION} is not between 3 and 13")), "{places}");
     assert!(refused("match", &["match.tags_per_product=0"]).contains("0 is too few"));
-    let pairs = refused("match", &["match.tags=x", "match.tags_per_product=2", "match.pairs=x", "match.validation_pairs=x"]);
+    let pairs =
+        refused("match", &["match.tags=x", "match.tags_per_product=2", "match.pairs=x", "match.validation_pairs=x"]);
     assert!(pairs.contains("tags and attributes, or pairs"), "{pairs}");
     let run = catalogue.run("match", "out", &[one_way, "model.title_position=10", "data.max_text_tokens=11"]);
     let error = train(&run, Span::default(), &[Device::flex()]).unwrap_err().to_string();

@@ -81,7 +81,8 @@ fn a_resumed_run_ends_with_the_same_weights() {
         };
         text.lines().map(rate).collect::<Vec<_>>()
     };
-    let one_way = ["--set", "model.attention=one-way", "--set", "model.title_position=10", "--set", "match.tags_per_product=2"];
+    let one_way =
+        ["--set", "model.attention=one-way", "--set", "model.title_position=10", "--set", "match.tags_per_product=2"];
     for (name, objective, changes) in [
         ("match", "match", &[][..]),
         ("stage1", "stage1", &[]),

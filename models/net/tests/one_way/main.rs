@@ -122,7 +122,8 @@ fn by_one_sequence(model: &Mbsd, products: &Products, tags: TagInput) -> Tensor<
         },
         &device,
     );
-    let seen = Tensor::cat(seen, 1).unsqueeze_dims::<3>(&[1]).expand([batch, all, all]) * allowed.float().unsqueeze::<3>();
+    let seen =
+        Tensor::cat(seen, 1).unsqueeze_dims::<3>(&[1]).expand([batch, all, all]) * allowed.float().unsqueeze::<3>();
     let mask = ((seen.neg() + 1.0) * HIDDEN).unsqueeze_dim::<4>(1);
     let states = model.encoder.forward(Tensor::cat(tokens, 1), Some(mask));
     let first = states.narrow(1, context, count * text).reshape([batch, count, text, width]).narrow(2, 0, 1);
@@ -170,8 +171,7 @@ fn the_training_kernel_computes_the_same_and_so_do_its_gradients() {
         all.extend(values(model.image.position.val().grad(&gradients).unwrap()));
         (pooled, all)
     };
-    let (found, by_kernel) =
-        gradients(&|model| model.pooled_tags(tags(&tracked), &products(&tracked).context(model)));
+    let (found, by_kernel) = gradients(&|model| model.pooled_tags(tags(&tracked), &products(&tracked).context(model)));
     found.into_data().assert_approx_eq::<f32>(&expected.into_data(), Tolerance::absolute(1e-5));
     let (_, by_sequence) = gradients(&|model| by_one_sequence(model, &products(&tracked), tags(&tracked)));
     let largest = by_sequence.iter().fold(0f32, |largest, value| largest.max(value.abs()));
@@ -196,7 +196,8 @@ fn a_tag_knows_nothing_of_the_others() {
         for product in 0..2 {
             assert_eq!(turned[product * 3 + place], all[product * 3 + tag], "in another order, to the bit");
         }
-        let alone = TagInput { tag_ids: tag_ids.clone().narrow(1, tag, 1), tag_mask: Some(mask.clone().narrow(1, tag, 1)) };
+        let alone =
+            TagInput { tag_ids: tag_ids.clone().narrow(1, tag, 1), tag_mask: Some(mask.clone().narrow(1, tag, 1)) };
         let alone = values(model.tag_logits(model.pooled_tags(alone, &context)));
         for product in 0..2 {
             assert!((alone[product] - all[product * 3 + tag]).abs() < 1e-6, "asked alone");

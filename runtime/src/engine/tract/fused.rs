@@ -281,7 +281,8 @@ impl<'a> Known<'a> {
             && [&begin[3], &end[3]].iter().all(|axes| self.integers(axes).as_deref() == Some(&[3]));
         let (index, [joined]) = self.node("Softmax", softmax)?;
         let last = |axis: i64| axis == -1 || axis == 3;
-        let plain = matches!(self.nodes[index].attribute.as_slice(), [axis] if last(axis.i)) && node.attribute.is_empty();
+        let plain =
+            matches!(self.nodes[index].attribute.as_slice(), [axis] if last(axis.i)) && node.attribute.is_empty();
         if softmax != other || !cut || !plain {
             return None;
         }
@@ -305,8 +306,7 @@ impl<'a> Known<'a> {
         if heads[0] < 1 || features != heads[0] * heads[1] {
             return None;
         }
-        let inputs: Vec<&str> =
-            [query, own_key, own_value, key, value, own_mask?].into_iter().chain(mask).collect();
+        let inputs: Vec<&str> = [query, own_key, own_value, key, value, own_mask?].into_iter().chain(mask).collect();
         Some(of_heads(operator(ONE_WAY_ATTENTION, &node.name, &inputs, &node.output), heads[0], divisor))
     }
 
@@ -393,8 +393,7 @@ fn is_cast_to_float(node: &NodeProto) -> bool {
 /// An operator over heads, with how many there are and what scores are divided by.
 fn of_heads(operator: NodeProto, heads: i64, divisor: f32) -> NodeProto {
     let named = |name: &str| AttributeProto { name: name.to_owned(), ..AttributeProto::default() };
-    let attribute =
-        vec![AttributeProto { i: heads, ..named(HEADS) }, AttributeProto { f: divisor, ..named(DIVISOR) }];
+    let attribute = vec![AttributeProto { i: heads, ..named(HEADS) }, AttributeProto { f: divisor, ..named(DIVISOR) }];
     NodeProto { attribute, ..operator }
 }
 

@@ -78,11 +78,7 @@ impl Attention {
 }
 
 /// `[batch, heads, queries, width]` to `[batch, queries, heads * width]`.
-pub(super) fn join_heads(
-    blocks: &[f32],
-    output: &mut Tensor,
-    [queries, heads, width]: [usize; 3],
-) -> TractResult<()> {
+pub(super) fn join_heads(blocks: &[f32], output: &mut Tensor, [queries, heads, width]: [usize; 3]) -> TractResult<()> {
     let features = heads * width;
     let mut values = output.try_as_plain_ram_mut()?;
     par_chunks_mut(values.as_slice_mut::<f32>()?, features, blocks.len(), |first, tokens| {
