@@ -43,11 +43,11 @@ fn share_inline_weights(graph: &mut Graph) {
     }
 }
 
-/// Makes weights that are read from the same place in the same shape one. A parameter that a module uses twice may have been
-/// reshaped for one use, or for both, as the sizes have it.
+/// Makes parameters that are read from the same place in the same shape one. What a module uses twice may have been reshaped for
+/// one use, or for both, as the sizes have it.
 pub fn share_sources(graph: &mut Graph) {
     let mut seen: HashMap<(usize, Vec<usize>), ValueId> = HashMap::new();
-    let ids: Vec<ValueId> = graph.weights.iter().filter(|(_, w)| w.byte_len() > 0).map(|(id, _)| *id).collect();
+    let ids: Vec<ValueId> = graph.weights.iter().filter(|(_, w)| !w.is_inline()).map(|(id, _)| *id).collect();
     for id in ids {
         let weight = &graph.weights[&id];
         match seen.get(&(weight.source(), weight.shape.clone())) {

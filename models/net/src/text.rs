@@ -52,18 +52,23 @@ impl TextEmbeddings {
         let [_, text] = input_ids.dims();
         // Zeros of the ids' own integer width: ids made here would have the device's.
         let token_type_ids = token_type_ids.unwrap_or_else(|| input_ids.zeros_like());
-        self.normalized(input_ids, self.segment.forward(token_type_ids), 0..text)
+        self.normalized(input_ids, 0..text, || self.segment.forward(token_type_ids))
     }
 
     /// As [`TextEmbeddings::forward`] for tokens that are all of one segment and stand at positions from `start` on.
     pub(crate) fn forward_at(&self, input_ids: Tensor<2, Int>, segment: usize, start: usize) -> Tensor<3> {
         let [_, text] = input_ids.dims();
-        let segment = self.segment.weight.val().slice(s![segment..segment + 1]).unsqueeze::<3>();
-        self.normalized(input_ids, segment, start..start + text)
+        let segment = || self.segment.weight.val().slice(s![segment..segment + 1]).unsqueeze::<3>();
+        self.normalized(input_ids, start..start + text, segment)
     }
 
-    fn normalized(&self, input_ids: Tensor<2, Int>, segments: Tensor<3>, positions: Range<usize>) -> Tensor<3> {
+    fn normalized(
+        &self,
+        input_ids: Tensor<2, Int>,
+        positions: Range<usize>,
+        segments: impl FnOnce() -> Tensor<3>,
+    ) -> Tensor<3> {
         let positions = self.position.weight.val().slice(s![positions]).unsqueeze::<3>();
-        self.dropout.forward(self.norm.forward(self.word.forward(input_ids) + segments + positions))
+        self.dropout.forward(self.norm.forward(self.word.forward(input_ids) + segments() + positions))
     }
 }
