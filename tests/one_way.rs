@@ -121,6 +121,26 @@ fn engines_compute_what_burn_does() {
 }
 
 #[test]
+fn little_room_for_tags_or_titles_is_room() {
+    let folder = tempfile::tempdir().unwrap();
+    // The shortest tags there are, and titles of two tokens.
+    for (title_position, sizes) in [
+        (3, Sizes { batch: 2, text: 7, tags: 4, tag_text: 3 }),
+        (22, Sizes { batch: 2, text: 3, tags: 4, tag_text: 9 }),
+    ] {
+        let config = Config { attention: Attention::OneWay { title_position }, ..odd_config() }.validated().unwrap();
+        let model = model(&config);
+        let path = write(&model, &config, Variant::Full, folder.path());
+        let inputs = inputs(&config, Variant::Full, sizes);
+        let expected = by_burn(&model, &config, Variant::Full, &inputs);
+        for engine in engines::available() {
+            let difference = max_difference(&expected, &logits(load(engine.as_ref(), &path).as_mut(), &inputs));
+            assert!(difference <= EQUAL, "{title_position} {}: {difference:e}", engine.kind());
+        }
+    }
+}
+
+#[test]
 fn a_context_that_was_kept_gives_the_same_answers() {
     let (config, folder) = (config(), tempfile::tempdir().unwrap());
     let model = model(&config);
