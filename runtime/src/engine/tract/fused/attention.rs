@@ -5,11 +5,12 @@ use std::borrow::Cow;
 
 use tract_linalg::multithread::par_chunks_mut;
 use tract_linalg::routines::Func;
-use tract_onnx::tract_core::{as_op, op_as_typed_op, op_out_of_plan};
+use tract_onnx::tract_core::op_out_of_plan;
 use tract_onnx::tract_hir::internal::*;
 use tract_onnx::tract_hir::tract_ndarray::linalg::general_mat_mul;
 use tract_onnx::tract_hir::tract_ndarray::{Array2, ArrayView4, ArrayViewMut2, Axis, s};
 
+use super::operator::{floats_as_first, shaped_as_first};
 use super::rows::{below_zero, shares};
 
 /// Queries `[batch, queries, heads * width]`, keys and values `[batch, keys, heads * width]`, and where there is one a mask that
@@ -104,12 +105,7 @@ impl Expansion for Attention {
         inputs: &'p [TensorProxy],
         outputs: &'p [TensorProxy],
     ) -> InferenceResult {
-        check_input_arity(inputs, 3 + usize::from(self.masked))?;
-        check_output_arity(outputs, 1)?;
-        for tensor in inputs.iter().chain(outputs) {
-            s.equals(&tensor.datum_type, f32::datum_type())?;
-        }
-        s.equals(&inputs[0].shape, &outputs[0].shape)
+        shaped_as_first(s, inputs, outputs, 3 + usize::from(self.masked))
     }
 
     fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
@@ -126,14 +122,6 @@ impl Expansion for Attention {
     }
 }
 
-impl Op for Attention {
-    fn name(&self) -> StaticName {
-        "MbsdAttention".into()
-    }
-
-    op_as_typed_op!();
-}
-
 impl EvalOp for Attention {
     op_out_of_plan!();
 
@@ -143,10 +131,4 @@ impl EvalOp for Attention {
     }
 }
 
-impl TypedOp for Attention {
-    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        Ok(tvec!(f32::fact(inputs[0].shape.clone())))
-    }
-
-    as_op!();
-}
+floats_as_first!(Attention, "MbsdAttention");

@@ -2,11 +2,12 @@
 
 use pulp::Arch;
 use tract_linalg::multithread::par_chunks_mut;
+use tract_onnx::tract_core::op_out_of_plan;
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::math::Add;
-use tract_onnx::tract_core::{as_op, op_as_typed_op, op_out_of_plan};
 use tract_onnx::tract_hir::internal::*;
 
+use super::operator::{floats_as_first, shaped_as_first};
 use super::rows::sum_of;
 
 /// Floats `[.., width]`, scale `[width]`, bias `[width]` to floats of the first one's shape.
@@ -71,12 +72,7 @@ impl Expansion for LayerNorm {
         inputs: &'p [TensorProxy],
         outputs: &'p [TensorProxy],
     ) -> InferenceResult {
-        check_input_arity(inputs, 3)?;
-        check_output_arity(outputs, 1)?;
-        for tensor in inputs.iter().chain(outputs) {
-            s.equals(&tensor.datum_type, f32::datum_type())?;
-        }
-        s.equals(&inputs[0].shape, &outputs[0].shape)
+        shaped_as_first(s, inputs, outputs, 3)
     }
 
     fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
@@ -85,14 +81,6 @@ impl Expansion for LayerNorm {
         ensure!(rows.is_some() && rows == scale && rows == bias, "scale and bias do not have the rows' width");
         model.wire_node(prefix, self.clone(), inputs)
     }
-}
-
-impl Op for LayerNorm {
-    fn name(&self) -> StaticName {
-        "MbsdLayerNorm".into()
-    }
-
-    op_as_typed_op!();
 }
 
 impl EvalOp for LayerNorm {
@@ -119,17 +107,13 @@ impl EvalOp for LayerNorm {
     }
 }
 
-impl TypedOp for LayerNorm {
-    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        Ok(tvec!(f32::fact(inputs[0].shape.clone())))
-    }
-
+floats_as_first!(
+    LayerNorm,
+    "MbsdLayerNorm",
     /// Takes in the sum in front: that of a residual connection.
     fn declutter(&self, model: &TypedModel, node: &TypedNode) -> TractResult<Option<TypedModelPatch>> {
         let Some(summands) = summands(model, node)?.filter(|_| !self.sum) else { return Ok(None) };
         let inputs = [&summands[..], &node.inputs[1..]].concat();
         TypedModelPatch::replace_single_op(model, node, &inputs, Self { sum: true, ..self.clone() }).map(Some)
     }
-
-    as_op!();
-}
+);

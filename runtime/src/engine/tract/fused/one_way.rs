@@ -4,16 +4,17 @@
 use pulp::Arch;
 use tract_linalg::multithread::par_chunks_mut;
 use tract_linalg::routines::Func;
-use tract_onnx::tract_core::{as_op, op_as_typed_op, op_out_of_plan};
+use tract_onnx::tract_core::op_out_of_plan;
 use tract_onnx::tract_hir::internal::*;
 use tract_onnx::tract_hir::tract_ndarray::linalg::general_mat_mul;
 use tract_onnx::tract_hir::tract_ndarray::{Array2, ArrayView4, ArrayViewMut2, s};
 
 use super::attention::join_heads;
+use super::operator::{floats_as_first, shaped_as_first};
 use super::rows::{below_zero, dot, shares};
 
 /// Inputs of [`one_way_attention`], in this order; the last one may be left out.
-const INPUTS: usize = 7;
+pub(super) const INPUTS: usize = 7;
 
 /// Queries `[batch, tags * asking, heads * width]`; keys and values of the tags' own tokens, `[batch, tags * text, heads * width]`, and of the
 /// context, `[batch, context, heads * width]`; masks of the tags' tokens, `[batch, 1, tags, 1, text]`, and where there is one of the context,
@@ -129,12 +130,7 @@ impl Expansion for OneWayAttention {
         inputs: &'p [TensorProxy],
         outputs: &'p [TensorProxy],
     ) -> InferenceResult {
-        check_input_arity(inputs, INPUTS - usize::from(!self.masked))?;
-        check_output_arity(outputs, 1)?;
-        for tensor in inputs.iter().chain(outputs) {
-            s.equals(&tensor.datum_type, f32::datum_type())?;
-        }
-        s.equals(&inputs[0].shape, &outputs[0].shape)
+        shaped_as_first(s, inputs, outputs, INPUTS - usize::from(!self.masked))
     }
 
     fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
@@ -166,14 +162,6 @@ impl Expansion for OneWayAttention {
     }
 }
 
-impl Op for OneWayAttention {
-    fn name(&self) -> StaticName {
-        "MbsdOneWayAttention".into()
-    }
-
-    op_as_typed_op!();
-}
-
 impl EvalOp for OneWayAttention {
     op_out_of_plan!();
 
@@ -182,10 +170,4 @@ impl EvalOp for OneWayAttention {
     }
 }
 
-impl TypedOp for OneWayAttention {
-    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        Ok(tvec!(f32::fact(inputs[0].shape.clone())))
-    }
-
-    as_op!();
-}
+floats_as_first!(OneWayAttention, "MbsdOneWayAttention");

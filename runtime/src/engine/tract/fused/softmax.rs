@@ -3,9 +3,10 @@
 
 use tract_linalg::multithread::par_chunks_mut;
 use tract_linalg::routines::Func;
-use tract_onnx::tract_core::{as_op, op_as_typed_op, op_out_of_plan};
+use tract_onnx::tract_core::op_out_of_plan;
 use tract_onnx::tract_hir::internal::*;
 
+use super::operator::{floats_as_first, shaped_as_first};
 use super::rows::{below_zero, shares};
 
 /// Floats of any shape to the same.
@@ -27,26 +28,13 @@ impl Expansion for Softmax {
         inputs: &'p [TensorProxy],
         outputs: &'p [TensorProxy],
     ) -> InferenceResult {
-        check_input_arity(inputs, 1)?;
-        check_output_arity(outputs, 1)?;
-        for tensor in inputs.iter().chain(outputs) {
-            s.equals(&tensor.datum_type, f32::datum_type())?;
-        }
-        s.equals(&inputs[0].shape, &outputs[0].shape)
+        shaped_as_first(s, inputs, outputs, 1)
     }
 
     fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
         ensure!(model.outlet_fact(inputs[0])?.rank() > 0, "softmax of a number");
         model.wire_node(prefix, self.clone(), inputs)
     }
-}
-
-impl Op for Softmax {
-    fn name(&self) -> StaticName {
-        "MbsdSoftmax".into()
-    }
-
-    op_as_typed_op!();
 }
 
 impl EvalOp for Softmax {
@@ -69,10 +57,4 @@ impl EvalOp for Softmax {
     }
 }
 
-impl TypedOp for Softmax {
-    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        Ok(tvec!(f32::fact(inputs[0].shape.clone())))
-    }
-
-    as_op!();
-}
+floats_as_first!(Softmax, "MbsdSoftmax");

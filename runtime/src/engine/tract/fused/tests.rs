@@ -1,9 +1,12 @@
-use tract_onnx::pb::ValueInfoProto;
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::{AttributeProto, GraphProto, TensorProto, ValueInfoProto};
 
+use super::eight_bit::{LEVELS, SMALLEST};
+use super::patterns::fused_node;
 use super::*;
 
 fn node(op: &str, inputs: &[&str], output: &str) -> NodeProto {
-    operator(op, output, inputs, &[output.to_owned()])
+    fused_node(op, output, inputs, &[output.to_owned()])
 }
 
 fn reduce(op: &str, output: &str) -> NodeProto {
