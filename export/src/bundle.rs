@@ -115,7 +115,7 @@ fn export_bundle(request: &ExportRequest, out: &Path) -> anyhow::Result<ExportRe
     let (model, weights) = mbsd_net::load(&request.checkpoint, &config, request.task, &device)?;
     let model = model.no_grad();
     if request.layout != Layout::Bundle {
-        layout::check_attention(model.head().task(), config.attention)?;
+        layout::check_attention(model.head().task(), &config)?;
     }
     let labels = labels(find(request.labels.as_ref(), &folder, &["labels.txt"]), model.head())?;
 

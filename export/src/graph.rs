@@ -454,11 +454,11 @@ impl Weight {
         matches!(self.content, Content::Inline(_))
     }
 
-    /// Where the elements are read from, in memory: what was reshaped has the place of what it was made of.
-    pub(crate) fn source(&self) -> usize {
+    /// Where a parameter is read from, in memory: what was reshaped has the place of what it was made of.
+    pub(crate) fn source(&self) -> Option<usize> {
         match &self.content {
-            Content::Inline(bytes) => bytes.as_ptr() as usize,
-            Content::Deferred(read) => Arc::as_ptr(read).cast::<()>() as usize,
+            Content::Inline(_) => None,
+            Content::Deferred(read) => Some(Arc::as_ptr(read).cast::<()>() as usize),
         }
     }
 

@@ -12,7 +12,7 @@ use std::str::FromStr;
 use anyhow::{Context, bail};
 use mbsd_runtime::onnx;
 use mbsd_spec::bundle::{Artifact, StagedFolder, names};
-use mbsd_spec::{Attention, Bundle, Task, Variant};
+use mbsd_spec::{Bundle, Config, Task, Variant};
 use serde_json::{Map, Value, json};
 
 /// Products to tensors and scores, for every server.
@@ -76,7 +76,7 @@ pub fn write(bundle: &Bundle, layout: Layout, options: LayoutOptions, out: &Path
             names::WEIGHTS
         );
     }
-    check_attention(bundle.task(), bundle.config().attention)?;
+    check_attention(bundle.task(), bundle.config())?;
     if bundle.manifest().artifacts.is_empty() {
         bail!("{} has no graphs", bundle.root().display());
     }
@@ -89,8 +89,8 @@ pub fn write(bundle: &Bundle, layout: Layout, options: LayoutOptions, out: &Path
 }
 
 /// Refuses what the clients of these layouts cannot feed.
-pub(crate) fn check_attention(task: Task, attention: Attention) -> anyhow::Result<()> {
-    if task == Task::Match && attention != Attention::Full {
+pub(crate) fn check_attention(task: Task, config: &Config) -> anyhow::Result<()> {
+    if config.title_position(task).is_some() {
         bail!(
             "graphs that read tags apart from products (one-way attention) are for `mbsd`, the clients of the hf and triton \
              layouts make sequences: choose --layout bundle, and copy the folder as it is"

@@ -57,9 +57,7 @@ enum Form {
 impl Form {
     fn of(model: &Mbsd, config: &Config, variant: Variant) -> Result<Self, ExportError> {
         let task = model.head().task();
-        // Without tags there is nothing for products to be read apart from.
-        let title_position = config.attention.title_position().filter(|_| task == Task::Match);
-        match (variant, title_position) {
+        match (variant, config.title_position(task)) {
             (Variant::Pair, _) if model.head().is_for_pairs() => Ok(Self::Pair),
             (Variant::Pair, _) => {
                 Err(ExportError::Boundary(format!("the pair graph belongs to alignment, this is a {task} model")))

@@ -47,7 +47,7 @@ fn inputs(task: Task, config: &Config, variant: Variant) -> anyhow::Result<Named
         inputs.insert("pixel_values".to_owned(), Tensor::f32(shape, noise(shape.iter().product(), 7))?);
     }
     let title = matches!(variant, Variant::Full | Variant::Text | Variant::FullContext | Variant::TextContext);
-    match config.attention.title_position().filter(|_| task == Task::Match) {
+    match config.title_position(task) {
         None if title || task == Task::Match => {
             inputs.extend(text_rows(config.vocab_size, TOKENS.min(config.max_position_embeddings))?);
         }

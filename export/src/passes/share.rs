@@ -47,14 +47,11 @@ fn share_inline_weights(graph: &mut Graph) {
 /// one use, or for both, as the sizes have it.
 pub fn share_sources(graph: &mut Graph) {
     let mut seen: HashMap<(usize, Vec<usize>), ValueId> = HashMap::new();
-    let ids: Vec<ValueId> = graph.weights.iter().filter(|(_, w)| !w.is_inline()).map(|(id, _)| *id).collect();
-    for id in ids {
-        let weight = &graph.weights[&id];
-        match seen.get(&(weight.source(), weight.shape.clone())) {
-            Some(&first) => graph.replace_uses(id, first),
-            None => {
-                seen.insert((weight.source(), weight.shape.clone()), id);
-            }
+    let sources = graph.weights.iter().filter_map(|(id, weight)| Some((*id, (weight.source()?, weight.shape.clone()))));
+    for (id, source) in sources.collect::<Vec<_>>() {
+        let first = *seen.entry(source).or_insert(id);
+        if first != id {
+            graph.replace_uses(id, first);
         }
     }
 }

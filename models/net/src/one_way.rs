@@ -66,7 +66,7 @@ impl Mbsd {
     /// The pooled vector of each tag, `[batch, tags, hidden]`, over products that were read.
     ///
     /// # Panics
-    /// If there are as many products in neither, no tag, or more tokens of a tag than positions.
+    /// If there are not as many rows of tags as products, no tags, or more tokens of a tag than positions.
     pub fn pooled_tags(&self, tags: TagInput, context: &Context) -> Tensor<3> {
         let TagInput { tag_ids, tag_mask } = tags;
         let [batch, count, text] = tag_ids.dims();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::Variant;
+use crate::{Task, Variant};
 
 /// Segments (`token_type_ids`) the text side knows: tag or query, and title.
 pub const SEGMENTS: usize = 2;
@@ -301,6 +301,12 @@ impl Config {
     /// Text tokens a row may have, `[CLS]` and `[SEP]` included.
     pub fn max_text_tokens(&self) -> usize {
         MAX_TEXT_TOKENS.min(self.max_position_embeddings)
+    }
+
+    /// Where titles begin in a model for `task`, if its products are read apart from tags: one-way attention is between a tag or
+    /// query and a product, and other tasks have neither.
+    pub fn title_position(&self, task: Task) -> Option<usize> {
+        self.attention.title_position().filter(|_| task == Task::Match)
     }
 
     /// Checks every field against the others.

@@ -119,8 +119,10 @@ impl OrtEngine {
             _ => None,
         };
         let mut builder = self.register(builder, options, profiles.as_ref(), table.as_deref())?;
-        // A pattern of memory is kept for every shape of inputs that ever came, and catalogues have hundreds of them.
-        builder = plain(builder.with_memory_pattern(false))?;
+        if !on_gpu {
+            // A pattern of memory is kept for every shape of inputs that ever came, and catalogues have hundreds of them.
+            builder = plain(builder.with_memory_pattern(false))?;
+        }
         if let Some(threads) = options.threads {
             builder = plain(builder.with_intra_threads(threads.get()))?;
         }

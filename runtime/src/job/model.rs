@@ -75,7 +75,7 @@ impl Model {
             None => Preprocessor::new(&config),
         };
         preprocessor.check_fits(&config)?;
-        let title_position = config.attention.title_position().filter(|_| manifest.task == Task::Match);
+        let title_position = config.title_position(manifest.task);
         if let Some(position) = title_position.filter(|position| position + 2 > manifest.max_text_tokens) {
             let limit = manifest.max_text_tokens;
             let reason =

@@ -111,11 +111,7 @@ impl<'a> Scorer<'a> {
         let image_tokens = self.model.image_tokens(variant);
         let lengths: Vec<usize> = units.iter().map(|unit| unit.text.map_or(0, TextRow::len) + image_tokens).collect();
         let mut answers: Vec<Vec<f32>> = vec![Vec::new(); units.len()];
-        let planned = plan(&lengths, self.limits);
-        // Rows of a batch are sorted by length.
-        let together = |a: &usize, b: &usize| !self.model.equal_lengths || lengths[*a] == lengths[*b];
-        let batches: Vec<&[usize]> = planned.iter().flat_map(|batch| batch.chunk_by(together)).collect();
-        for batch in batches {
+        for batch in self.batches(&lengths) {
             let rows: Vec<&Unit<'_>> = batch.iter().map(|&unit| &units[unit]).collect();
             for (unit, answer) in batch.iter().zip(self.run_sequences(variant, &rows)?) {
                 answers[*unit] = answer;
@@ -125,6 +121,14 @@ impl<'a> Scorer<'a> {
             values[unit.product].push(answer);
         }
         Ok(())
+    }
+
+    /// Which of the rows of these lengths go together, by their places.
+    fn batches(&self, lengths: &[usize]) -> Vec<Vec<usize>> {
+        let planned = plan(lengths, self.limits);
+        // Rows of a batch are sorted by length.
+        let together = |a: &usize, b: &usize| !self.model.equal_lengths || lengths[*a] == lengths[*b];
+        planned.iter().flat_map(|batch| batch.chunk_by(together)).map(<[usize]>::to_vec).collect()
     }
 
     /// The wanted values of each row of one batch.

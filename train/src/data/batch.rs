@@ -178,10 +178,7 @@ impl Assembler {
             batch.text = Some(HostText::new(&texts));
         }
         if plan.variant != Variant::Text {
-            batch.pixels = Some(self.pixels(&products, plan)?);
-            if has_image.contains(&false) {
-                batch.present = Some(has_image.iter().map(|&present| f32::from(u8::from(present))).collect());
-            }
+            self.put_images(&mut batch, &products, plan)?;
         }
         Ok(batch)
     }
@@ -211,11 +208,7 @@ impl Assembler {
             batch.text = Some(text);
         }
         if plan.variant != Variant::Text {
-            batch.pixels = Some(self.pixels(&products, plan)?);
-            let has_image: Vec<bool> = products.iter().map(|product| item(product).picture.is_some()).collect();
-            if has_image.contains(&false) {
-                batch.present = Some(has_image.iter().map(|&present| f32::from(u8::from(present))).collect());
-            }
+            self.put_images(&mut batch, &products, plan)?;
         }
         batch.tags = Some(self.tags(&shared, title_position)?);
         Ok(batch)
@@ -247,6 +240,21 @@ impl Assembler {
             host.mask.resize(end, 0);
         }
         Ok(host)
+    }
+
+    /// Pixels of products, and which of them have an image.
+    fn put_images(
+        &self,
+        batch: &mut HostBatch,
+        products: &[(usize, Option<u32>)],
+        plan: &BatchPlan,
+    ) -> Result<(), String> {
+        batch.pixels = Some(self.pixels(products, plan)?);
+        let has_image = |&(product, _): &(usize, Option<u32>)| self.corpus.items[product].picture.is_some();
+        if !products.iter().all(has_image) {
+            batch.present = Some(products.iter().map(|product| f32::from(u8::from(has_image(product)))).collect());
+        }
+        Ok(())
     }
 
     /// Pixels of products, `[products, 3, height, width]`; 0 for one without an image.

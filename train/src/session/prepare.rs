@@ -111,7 +111,7 @@ pub(super) fn prepare(run: &Run, resumed: Option<&Path>) -> Result<Prepared, Tra
 /// Where titles begin, if the objective has tags or queries that are read apart from products. Stage 1 has none, so that its weights
 /// do for both forms of attention.
 fn title_position(objective: Objective, config: &Config) -> Option<usize> {
-    config.attention.title_position().filter(|_| matches!(objective, Objective::Stage2 | Objective::Match))
+    config.title_position(objective.task()).filter(|_| objective != Objective::Stage1)
 }
 
 /// Tags and queries are never truncated. `limit` is for `[CLS] tag [SEP]`.

@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use mbsd_spec::text::TextRow;
-use mbsd_spec::{NamedTensors, Tensor, Variant, collate_text, plan};
+use mbsd_spec::{NamedTensors, Tensor, Variant, collate_text};
 
 use super::{Row, Scorer};
 use crate::job::JobError;
@@ -54,11 +54,7 @@ impl Scorer<'_> {
         for ((tags, tag_text), places) in shapes {
             let tokens = |place: &usize| units[*place].title_tokens() + image_tokens + tags * tag_text;
             let lengths: Vec<usize> = places.iter().map(tokens).collect();
-            let planned = plan(&lengths, self.limits);
-            // Rows of a batch are sorted by length.
-            let together = |a: &usize, b: &usize| !self.model.equal_lengths || lengths[*a] == lengths[*b];
-            let batches: Vec<&[usize]> = planned.iter().flat_map(|batch| batch.chunk_by(together)).collect();
-            for batch in batches {
+            for batch in self.batches(&lengths) {
                 let rows: Vec<&Unit<'_>> = batch.iter().map(|&row| &units[places[row]]).collect();
                 let answers = self.run_apart(variant, &rows)?;
                 for (unit, logits) in rows.iter().zip(answers) {
