@@ -49,7 +49,7 @@ impl Plan {
         format!("{}, seed {}", self.ablation.rows[cell.row].name, cell.seed)
     }
 
-    /// Trains a run and those that it starts from, as far as they are not finished. What it returns is why one of them
+    /// Trains a run, those that it starts from and its teacher, as far as they are not finished. What it returns is why one of them
     /// diverged, which `diverged` holds by run.
     fn finish(
         &self,
@@ -61,10 +61,10 @@ impl Plan {
         if diverged.contains_key(&index) || planned.finished()?.is_some() {
             return Ok(diverged.get(&index).cloned());
         }
-        if let Some(previous) = planned.previous
-            && let Some(failure) = self.finish(previous, devices, diverged)?
-        {
-            return Ok(Some(failure));
+        for needed in planned.previous.into_iter().chain(planned.teacher) {
+            if let Some(failure) = self.finish(needed, devices, diverged)? {
+                return Ok(Some(failure));
+            }
         }
         eprintln!("{}", planned.run.output.display());
         match train(&planned.run, Span { resume: true, ..Span::default() }, devices) {

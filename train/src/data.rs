@@ -11,7 +11,7 @@ mod redact;
 mod split;
 
 pub use augment::Augmentation;
-pub use batch::{Apart, Assembler, Extra, HostBatch, HostTags, HostText, Targets};
+pub use batch::{Apart, Assembler, Extra, Form, HostBatch, HostTags, HostText, Targets};
 pub use corpus::{Corpus, CorpusOptions, Item};
 pub use loader::prefetch;
 pub use masking::{Hidden, Masking, PatchMasking};

@@ -4,6 +4,8 @@ mod batch;
 mod heads;
 pub mod sdmi;
 pub mod stage1;
+mod teacher;
 
 pub use batch::{BatchLoss, Losses, Stage1Outcome, logits, stage1 as stage1_batch};
 pub use heads::{binary_cross_entropy, cross_entropy};
+pub use teacher::{Teacher, distillation};

@@ -11,7 +11,7 @@ use std::path::Path;
 
 pub use objective::{
     AlignmentHead, AlignmentSettings, ClassificationSettings, MatchSettings, Objective, Recipe, Stage1Settings,
-    Stage2Settings,
+    Stage2Settings, TeacherSettings,
 };
 pub use settings::{DataSettings, ModelSettings, Run, TokenizerSettings};
 pub use training::{ArithmeticName, OptimizerName, OptimizerSettings, TrainingSettings};

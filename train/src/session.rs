@@ -5,6 +5,7 @@ mod rows;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::iter::repeat;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,7 @@ use crate::checkpoint::{BEST, Checkpoint, LAST, MetricsLog, OPTIMIZER, State, la
 use crate::curves;
 use crate::data::{BatchPlan, HostBatch, Removal, epoch_plan, prefetch};
 use crate::evaluate::{Metrics, evaluate, evaluate_stage1};
-use crate::objective::BatchLoss;
+use crate::objective::{BatchLoss, Teacher};
 use crate::optim::{Optimizer, Schedule};
 use crate::progress::Progress;
 use crate::run::Objective;
@@ -101,6 +102,8 @@ struct Session<'a> {
     /// The first of them without.
     device: Device,
     trainer: Trainer<Network>,
+    /// For each device, or none.
+    teachers: Vec<Teacher>,
     state: State,
     loss: BatchLoss,
     log: MetricsLog,
@@ -156,6 +159,7 @@ impl<'a> Session<'a> {
         Ok(Self {
             run,
             data,
+            teachers: teachers(run, data, devices)?,
             devices: devices.iter().map(|device| device.clone().autodiff()).collect(),
             device: device.clone(),
             trainer: Trainer::new(model, optimizer, schedule, state.step),
@@ -219,12 +223,15 @@ impl<'a> Session<'a> {
             for (device, number) in self.devices.iter().zip(1..) {
                 device.seed(self.run.seed.wrapping_mul(1_000_003).wrapping_add(batches as u64 + number));
             }
-            let (loss, parts) = (self.loss, batch.split(self.devices.len()));
+            let teachers = self.teachers.iter().cloned().map(Some).chain(repeat(None));
+            let (loss, parts) = (self.loss, batch.split(self.devices.len()).into_iter().zip(teachers).collect());
             let computed = parallel::gradients(
                 self.trainer.model(),
                 &self.devices,
                 parts,
-                |model, (mut part, portion), device| loss.compute(model, &mut part, portion, device),
+                |model, ((mut part, portion), teacher), device| {
+                    loss.compute(model, teacher.as_ref(), &mut part, portion, device)
+                },
             );
             self.trainer.add(computed.loss, computed.gradients, &products)?;
             terms = computed.terms;
@@ -348,7 +355,7 @@ fn plans(run: &Run, data: &Prepared, epoch: u64) -> Vec<BatchPlan> {
     };
     let removal = Removal { without_text, without_image };
     let rows = data.train_rows(run, epoch);
-    let together = data.train.title_position.is_some();
+    let together = data.train.form.title_position.is_some();
     epoch_plan(rows, together, settings.batch_size, removal, |row| data.train.length(row), &mut random)
 }
 
@@ -357,7 +364,7 @@ fn plans(run: &Run, data: &Prepared, epoch: u64) -> Vec<BatchPlan> {
 fn steps(run: &Run, data: &Prepared) -> usize {
     let steps = |batches: usize| batches.div_ceil(run.optimizer.accumulation);
     let several = run.matching.as_ref().is_some_and(|settings| settings.tags_per_product > 1);
-    match data.train.title_position {
+    match data.train.form.title_position {
         None if !several => {
             steps(data.train_rows(run, 0).len().div_ceil(run.training.batch_size)) * run.training.epochs
         }
@@ -371,6 +378,17 @@ fn batch_loss(run: &Run) -> BatchLoss {
         (Some(stage2), Objective::Stage2) => BatchLoss::Stage2(stage2.sdmi(run.recipe)),
         _ => BatchLoss::Head { smoothing: run.training.label_smoothing },
     }
+}
+
+/// The run's teacher, if it has one, on each device.
+fn teachers(run: &Run, data: &Prepared, devices: &[Device]) -> Result<Vec<Teacher>, TrainError> {
+    let Some((settings, config)) = run.teacher.as_ref().zip(data.teacher.as_ref()) else { return Ok(Vec::new()) };
+    let teacher = |device| {
+        let (model, _) = load_network(&settings.checkpoint, config, Some(run.objective.task()), device)?;
+        let model = model.with_arithmetic(run.training.arithmetic.into());
+        Ok(Teacher { model, weight: settings.weight, temperature: settings.temperature })
+    };
+    devices.iter().map(teacher).collect()
 }
 
 /// Adds up the terms of a loss that parts of a batch have, each where it was computed.

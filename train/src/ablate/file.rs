@@ -83,6 +83,8 @@ pub struct Row {
     pub paper: Option<String>,
     /// Name of the row that it is compared with; the first one by default.
     pub against: Option<String>,
+    /// Name of an earlier row whose fine-tuned model of the same seed teaches this one.
+    pub teacher: Option<String>,
     /// The stages it goes through, all by default; the last is `finetune`.
     #[serde(default = "all_stages")]
     pub stages: Vec<Stage>,
@@ -170,6 +172,10 @@ impl Ablation {
             if let Some(against) = row.against.as_ref().filter(|name| !earlier(name)) {
                 return wrong(&place, format!("there is no earlier row `{against}` with every modality to be against"));
             }
+            let named = |name: &String| self.rows[..index].iter().any(|row| row.name == *name);
+            if let Some(teacher) = row.teacher.as_ref().filter(|name| !named(name)) {
+                return wrong(&place, format!("there is no earlier row `{teacher}` to be its teacher"));
+            }
             if !row.stages.is_sorted_by(|a, b| a < b) || row.stages.last() != Some(&Stage::Finetune) {
                 let reason = "stages are some of \"stage1\", \"stage2\", \"finetune\" in this order, with the last";
                 return wrong(&place, reason.into());
@@ -205,6 +211,8 @@ impl Ablation {
                 "objective" => "another run file decides it",
                 "model" => "name single keys of it",
                 "model.checkpoint" => "a stage starts from the one before; `model.weights` are weights to begin with",
+                "teacher" => "name single keys of it",
+                "teacher.checkpoint" => "a row's `teacher` is another row",
                 "tokenizer.file" if self.tokenizer.is_some() => "`tokenizer` gives it to all rows",
                 _ => continue,
             };

@@ -9,7 +9,7 @@ use toml::{Table, Value};
 
 use super::file::{Ablation, Row, Stage};
 use crate::checkpoint::{BEST, State, last};
-use crate::run::table;
+use crate::run::{TeacherSettings, table};
 use crate::{Run, TrainError};
 
 /// Hexadecimal digits of a digest in the name of a run's folder.
@@ -26,6 +26,8 @@ pub struct PlannedRun {
     pub run: Run,
     /// Index of the run that it starts from.
     pub previous: Option<usize>,
+    /// Index of the run whose model teaches it.
+    pub teacher: Option<usize>,
     /// The model's dimensions, but for the vocabulary.
     config: Config,
 }
@@ -116,6 +118,9 @@ impl Plan {
             if !used {
                 continue;
             }
+            // Where its checkpoint lies is known when the runs are named.
+            let teacher = row.teacher.as_ref().filter(|_| *stage == Stage::Finetune);
+            let teacher = teacher.map(|name| (self.cell_of(name, seed), table.remove("teacher")));
             table.insert("model".into(), Value::Table(model.clone()));
             table.insert("output".into(), Value::String(String::new()));
             table.insert("seed".into(), Value::Integer(i64::try_from(seed).unwrap_or(i64::MAX)));
@@ -125,14 +130,24 @@ impl Plan {
                     tokenizer.insert("file".into(), Value::String(file.display().to_string()));
                 }
             }
-            let run = Run::from_table(table, &place)?;
+            let mut run = Run::from_table(table, &place)?;
+            if let Some((_, settings)) = &teacher {
+                run.teacher = Some(TeacherSettings::of(settings.clone(), &place)?);
+            }
             if Stage::of(run.objective) != *stage {
                 let reason = format!("its objective is `{}`, which is not of {}", run.objective, stage.name());
                 return Err(TrainError::run(place, reason));
             }
-            runs.push(self.plan(run, *stage, runs.last().copied())?);
+            let teacher = teacher.and_then(|(run, _)| run);
+            runs.push(self.plan(run, *stage, runs.last().copied(), teacher)?);
         }
         Ok(runs)
+    }
+
+    /// The fine-tuned model of an earlier row.
+    fn cell_of(&self, name: &str, seed: u64) -> Option<usize> {
+        let cell = self.cells.iter().find(|cell| cell.seed == seed && self.ablation.rows[cell.row].name == *name);
+        cell.and_then(|cell| cell.runs.last().copied())
     }
 
     fn changes(&self, row: &Row, stage: Stage, used: bool) -> Vec<String> {
@@ -149,7 +164,13 @@ impl Plan {
     }
 
     /// The index of a run, which is added where there is none like it.
-    fn plan(&mut self, mut run: Run, stage: Stage, previous: Option<usize>) -> Result<usize, TrainError> {
+    fn plan(
+        &mut self,
+        mut run: Run,
+        stage: Stage,
+        previous: Option<usize>,
+        teacher: Option<usize>,
+    ) -> Result<usize, TrainError> {
         let config = run.model.config(1)?;
         if let Some(previous) = previous.map(|previous| &self.runs[previous]) {
             if !fits(&previous.config, &config) {
@@ -158,6 +179,9 @@ impl Plan {
             }
             start_from(&mut run, &config, previous.name.clone().into());
         }
+        if let (Some(settings), Some(teacher)) = (&mut run.teacher, teacher) {
+            settings.checkpoint = self.runs[teacher].name.clone().into();
+        }
         let text = toml::to_string(&run).map_err(|error| TrainError::run(stage.name(), error.to_string()))?;
         let name = format!("{}-{}", stage.name(), &sha256(text.as_bytes())[..DIGITS]);
         if let Some(known) = self.runs.iter().position(|known| known.name == name) {
@@ -165,8 +189,12 @@ impl Plan {
         }
         let folder = self.ablation.output.join("runs");
         run.output = folder.join(&name);
-        run.model.checkpoint = previous.map(|previous| folder.join(&self.runs[previous].name).join(BEST));
-        self.runs.push(PlannedRun { name, stage, run, previous, config });
+        let best = |run: usize| folder.join(&self.runs[run].name).join(BEST);
+        run.model.checkpoint = previous.map(best);
+        if let (Some(settings), Some(teacher)) = (&mut run.teacher, teacher) {
+            settings.checkpoint = best(teacher);
+        }
+        self.runs.push(PlannedRun { name, stage, run, previous, teacher, config });
         Ok(self.runs.len() - 1)
     }
 

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::TrainError;
 use crate::checkpoint::{State, read_parts};
-use crate::data::{Assembler, Augmentation, Corpus, CorpusOptions, Extra, Row, TagSet};
+use crate::data::{Assembler, Augmentation, Corpus, CorpusOptions, Extra, Form, Row, TagSet};
 use crate::device::DeviceChoice;
 use crate::evaluate::evaluate;
 use crate::session::labelled;
@@ -86,8 +86,8 @@ pub(super) fn run(arguments: &Eval) -> Result<(), TrainError> {
         tags,
         tokenizer: Arc::new(tokenizer),
         preprocessor,
-        max_tokens,
-        title_position: config.attention.title_position().filter(|_| is_match),
+        form: Form { max_tokens, title_position: config.attention.title_position().filter(|_| is_match) },
+        teacher: None,
         augmentation: Augmentation { flip: false, min_area: 1.0 },
         extra: Extra::Nothing,
     };

@@ -25,6 +25,15 @@ pub enum Extra {
     Masking(Masking),
 }
 
+/// How products and tags become sequences.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Form {
+    /// Tokens of a row.
+    pub max_tokens: usize,
+    /// Where titles begin, if products are read apart from their tags (one-way attention).
+    pub title_position: Option<usize>,
+}
+
 /// What turns plans into batches; shared by threads.
 #[derive(Debug, Clone)]
 pub struct Assembler {
@@ -36,10 +45,10 @@ pub struct Assembler {
     pub tokenizer: Arc<Tokenizer>,
     /// Images to pixels.
     pub preprocessor: Preprocessor,
-    /// Tokens of a row.
-    pub max_tokens: usize,
-    /// Where titles begin, if products are read apart from their tags (one-way attention).
-    pub title_position: Option<usize>,
+    /// How rows become sequences.
+    pub form: Form,
+    /// How they do for a teacher, if there is one.
+    pub teacher: Option<Form>,
     /// What is done to the images of augmented batches.
     pub augmentation: Augmentation,
     /// What else a batch holds.
@@ -68,6 +77,8 @@ pub struct HostBatch {
     pub present: Option<Vec<f32>>,
     /// What stage 1 hides.
     pub hidden: Option<Hidden>,
+    /// The same rows as a teacher reads them, with all that their products have.
+    pub teacher: Option<Box<HostBatch>>,
     pub(super) side: usize,
 }
 
@@ -121,6 +132,16 @@ pub enum Targets {
     Classes(Tensor<1, Int>),
 }
 
+/// A product of a batch.
+#[derive(Debug, Clone, Copy)]
+struct Product {
+    item: usize,
+    /// The tag that its sequence begins with.
+    tag: Option<u32>,
+    /// Numbers what is drawn for its image: of products that rows share, the first of the rows.
+    stream: u64,
+}
+
 impl Assembler {
     /// Tokens of a row when its batch has titles.
     pub fn length(&self, row: &Row) -> usize {
@@ -149,28 +170,53 @@ impl Assembler {
     pub fn assemble(&self, plan: &BatchPlan) -> Result<HostBatch, String> {
         let rows: Vec<(usize, &Row)> =
             plan.rows.iter().enumerate().filter(|(_, row)| self.usable(row, plan.variant)).collect();
-        if let Some(title_position) = self.title_position {
-            return self.assemble_apart(plan, &rows, title_position);
+        let mut batch = self.batch(plan, &rows, self.form)?;
+        if let Some(form) = self.teacher {
+            batch.teacher = Some(Box::new(self.lesson(plan, &rows, form, &batch)?));
         }
+        Ok(batch)
+    }
+
+    fn batch(&self, plan: &BatchPlan, rows: &[(usize, &Row)], form: Form) -> Result<HostBatch, String> {
+        match form.title_position {
+            Some(title_position) => self.apart(plan, rows, form, title_position),
+            None => self.joined(plan, rows, form),
+        }
+    }
+
+    /// The rows as a teacher reads them, in full, whatever `batch` leaves out; images look as they do there.
+    fn lesson(
+        &self,
+        plan: &BatchPlan,
+        rows: &[(usize, &Row)],
+        form: Form,
+        batch: &HostBatch,
+    ) -> Result<HostBatch, String> {
+        let full = |variant| BatchPlan { variant, rows: Vec::new(), ..*plan };
+        if batch.pixels.is_none() || form.title_position.is_some() != self.form.title_position.is_some() {
+            return self.batch(&full(Variant::Full), rows, form);
+        }
+        // The same products in the same order: their images are there already.
+        let text = self.batch(&full(Variant::Text), rows, form)?;
+        Ok(HostBatch { pixels: batch.pixels.clone(), present: batch.present.clone(), ..text })
+    }
+
+    /// The batch with each tag and its product in one sequence.
+    fn joined(&self, plan: &BatchPlan, rows: &[(usize, &Row)], form: Form) -> Result<HostBatch, String> {
         let first = rows.iter().map(|(_, row)| (row.item, row.tag));
-        let products: Vec<(usize, Option<u32>)> =
-            first.chain(rows.iter().filter_map(|(_, row)| Some((row.other?, None)))).collect();
-        let item = |product: usize| &self.corpus.items[product];
-        let mut batch = HostBatch {
-            products: products.iter().map(|&(product, _)| item(product).id.clone()).collect(),
-            positions: rows.iter().map(|&(position, _)| position).collect(),
-            labels: rows.iter().map(|(_, row)| row.label).collect(),
-            side: self.preprocessor.width(),
-            ..HostBatch::default()
-        };
+        let products = first.chain(rows.iter().filter_map(|(_, row)| Some((row.other?, None))));
+        let products = products.zip(0..).map(|((item, tag), stream)| Product { item, tag, stream });
+        let products: Vec<Product> = products.collect();
+        let mut batch = self.labelled(&products, rows);
         let has_title = plan.variant != Variant::Image;
-        let mut texts = if has_title || self.tags.is_some() { self.texts(&products, has_title)? } else { Vec::new() };
-        let has_image: Vec<bool> = products.iter().map(|&(product, _)| item(product).picture.is_some()).collect();
+        let mut texts =
+            if has_title || self.tags.is_some() { self.texts(&products, has_title, form)? } else { Vec::new() };
         match &self.extra {
             Extra::Nothing => {}
-            Extra::Queries => batch.queries = Some(HostText::new(&self.texts(&products, false)?)),
+            Extra::Queries => batch.queries = Some(HostText::new(&self.texts(&products, false, form)?)),
             Extra::Masking(masking) => {
                 let mut random = ChaCha8Rng::seed_from_u64(plan.seed);
+                let has_image: Vec<bool> = products.iter().map(|product| self.has_image(product)).collect();
                 batch.hidden = Some(masking.hide(&mut texts, &has_image, &mut random));
             }
         }
@@ -184,27 +230,28 @@ impl Assembler {
     }
 
     /// The batch with products and tags apart.
-    fn assemble_apart(
+    fn apart(
         &self,
         plan: &BatchPlan,
         rows: &[(usize, &Row)],
+        form: Form,
         title_position: usize,
     ) -> Result<HostBatch, String> {
         let shared: Vec<&[(usize, &Row)]> = rows.chunk_by(|(_, a), (_, b)| a.item == b.item).collect();
-        let products: Vec<(usize, Option<u32>)> = shared.iter().map(|rows| (rows[0].1.item, None)).collect();
-        let item = |&(product, _): &(usize, Option<u32>)| &self.corpus.items[product];
-        let mut batch = HostBatch {
-            products: products.iter().map(|product| item(product).id.clone()).collect(),
-            positions: rows.iter().map(|&(position, _)| position).collect(),
-            labels: rows.iter().map(|(_, row)| row.label).collect(),
-            side: self.preprocessor.width(),
-            ..HostBatch::default()
+        let mut stream = 0;
+        let product = |rows: &&[(usize, &Row)]| {
+            let product = Product { item: rows[0].1.item, tag: None, stream };
+            stream += rows.len() as u64;
+            product
         };
+        let products: Vec<Product> = shared.iter().map(product).collect();
+        let mut batch = self.labelled(&products, rows);
         if plan.variant != Variant::Image {
-            let room = self.max_tokens.saturating_sub(title_position);
-            let title = |product| self.tokenizer.context_row(&item(product).title, room);
-            let mut text = HostText::new(&products.iter().map(title).collect::<Vec<_>>());
-            text.hide(products.iter().map(|product| item(product).title.is_empty()));
+            let room = form.max_tokens.saturating_sub(title_position);
+            let titles = products.iter().map(|product| &self.corpus.items[product.item].title);
+            let mut text =
+                HostText::new(&titles.clone().map(|title| self.tokenizer.context_row(title, room)).collect::<Vec<_>>());
+            text.hide(titles.map(TextIds::is_empty));
             batch.text = Some(text);
         }
         if plan.variant != Variant::Text {
@@ -212,6 +259,17 @@ impl Assembler {
         }
         batch.tags = Some(self.tags(&shared, title_position)?);
         Ok(batch)
+    }
+
+    /// A batch without inputs yet.
+    fn labelled(&self, products: &[Product], rows: &[(usize, &Row)]) -> HostBatch {
+        HostBatch {
+            products: products.iter().map(|product| self.corpus.items[product.item].id.clone()).collect(),
+            positions: rows.iter().map(|&(position, _)| position).collect(),
+            labels: rows.iter().map(|(_, row)| row.label).collect(),
+            side: self.preprocessor.width(),
+            ..HostBatch::default()
+        }
     }
 
     /// The tags of each product's rows.
@@ -242,33 +300,32 @@ impl Assembler {
         Ok(host)
     }
 
+    fn has_image(&self, product: &Product) -> bool {
+        self.corpus.items[product.item].picture.is_some()
+    }
+
     /// Pixels of products, and which of them have an image.
-    fn put_images(
-        &self,
-        batch: &mut HostBatch,
-        products: &[(usize, Option<u32>)],
-        plan: &BatchPlan,
-    ) -> Result<(), String> {
+    fn put_images(&self, batch: &mut HostBatch, products: &[Product], plan: &BatchPlan) -> Result<(), String> {
         batch.pixels = Some(self.pixels(products, plan)?);
-        let has_image = |&(product, _): &(usize, Option<u32>)| self.corpus.items[product].picture.is_some();
-        if !products.iter().all(has_image) {
-            batch.present = Some(products.iter().map(|product| f32::from(u8::from(has_image(product)))).collect());
+        if !products.iter().all(|product| self.has_image(product)) {
+            let present = products.iter().map(|product| f32::from(u8::from(self.has_image(product))));
+            batch.present = Some(present.collect());
         }
         Ok(())
     }
 
     /// Pixels of products, `[products, 3, height, width]`; 0 for one without an image.
-    fn pixels(&self, products: &[(usize, Option<u32>)], plan: &BatchPlan) -> Result<Vec<f32>, String> {
+    fn pixels(&self, products: &[Product], plan: &BatchPlan) -> Result<Vec<f32>, String> {
         let values = 3 * self.preprocessor.width() * self.preprocessor.height();
         let mut pixels = vec![0.0; products.len() * values];
-        pixels.par_chunks_mut(values).zip(products).enumerate().try_for_each(|(index, (slot, &(product, _)))| {
-            let item = &self.corpus.items[product];
+        pixels.par_chunks_mut(values).zip(products).try_for_each(|(slot, product)| {
+            let item = &self.corpus.items[product.item];
             let Some(picture) = &item.picture else { return Ok::<(), String>(()) };
             let image = picture.image(&self.preprocessor).map_err(|error| format!("product {}: {error}", item.id))?;
             slot.copy_from_slice(&if plan.augmented {
                 // A stream of its own for each image: threads take them in any order.
                 let mut random = ChaCha8Rng::seed_from_u64(plan.seed);
-                random.set_stream(index as u64 + 1);
+                random.set_stream(product.stream + 1);
                 self.augmentation.pixels(&image, &self.preprocessor, &mut random)
             } else {
                 self.preprocessor.pixels(&image)
@@ -278,16 +335,16 @@ impl Assembler {
         Ok(pixels)
     }
 
-    fn texts(&self, products: &[(usize, Option<u32>)], has_title: bool) -> Result<Vec<TextRow>, String> {
-        let row = |&(product, tag): &(usize, Option<u32>)| {
-            let item = &self.corpus.items[product];
-            match (tag, &self.tags) {
+    fn texts(&self, products: &[Product], has_title: bool, form: Form) -> Result<Vec<TextRow>, String> {
+        let row = |product: &Product| {
+            let item = &self.corpus.items[product.item];
+            match (product.tag, &self.tags) {
                 (Some(tag), Some(tags)) => {
                     let title = (has_title && !item.title.is_empty()).then_some(&item.title);
-                    let row = self.tokenizer.pair_row(&tags.ids[tag as usize], title, self.max_tokens);
+                    let row = self.tokenizer.pair_row(&tags.ids[tag as usize], title, form.max_tokens);
                     row.map_err(|error| format!("product {}: {error}", item.id))
                 }
-                _ => Ok(self.tokenizer.title_row(&item.title, self.max_tokens)),
+                _ => Ok(self.tokenizer.title_row(&item.title, form.max_tokens)),
             }
         };
         products.iter().map(row).collect()
@@ -421,8 +478,8 @@ mod tests {
             tags: Some(Arc::new(TagSet::new(vec!["red".to_owned()], &tokenizer))),
             preprocessor: Preprocessor::new(&config),
             tokenizer: Arc::new(tokenizer),
-            max_tokens: 16,
-            title_position: None,
+            form: Form { max_tokens: 16, title_position: None },
+            teacher: None,
             augmentation: Augmentation { flip: false, min_area: 1.0 },
             extra: Extra::Nothing,
         }
@@ -490,7 +547,8 @@ mod tests {
 
     #[test]
     fn products_and_tags_apart_share_what_can_be_shared() {
-        let assembler = Assembler { title_position: Some(6), ..assembler() };
+        let form = |title_position| Form { max_tokens: 16, title_position };
+        let assembler = Assembler { form: form(Some(6)), ..assembler() };
         let row = |item, label| Row { item, tag: Some(0), label, other: None };
         let rows = vec![row(0, 1), row(0, 0), row(1, 1)];
         let plan = |variant| BatchPlan { rows: rows.clone(), variant, seed: 1, augmented: false };
@@ -506,8 +564,40 @@ mod tests {
         assert_eq!((apart.tags.tag_ids.dims(), apart.title.unwrap().input_ids.dims()), ([2, 2, 3], [2, 3]));
         let image = assembler.assemble(&plan(Variant::Image)).unwrap();
         assert!(image.text.is_none() && image.tags.is_some());
-        let long = Assembler { title_position: Some(2), ..assembler };
+        let long = Assembler { form: form(Some(2)), ..assembler };
         assert!(long.assemble(&plan(Variant::Full)).unwrap_err().contains("limit is 2"));
+    }
+
+    #[test]
+    fn a_teacher_reads_the_same_rows_in_its_own_form_and_in_full() {
+        let joined = Form { max_tokens: 16, title_position: None };
+        let apart = Form { max_tokens: 16, title_position: Some(6) };
+        let rows: Vec<Row> = [0, 0, 2].iter().map(|&item| Row { item, tag: Some(0), ..Row::default() }).collect();
+        let base = Assembler { augmentation: Augmentation { flip: true, min_area: 0.3 }, ..assembler() };
+        for (own, teacher) in [(joined, apart), (apart, joined), (joined, joined), (apart, apart)] {
+            let assembler = Assembler { form: own, teacher: Some(teacher), ..base.clone() };
+            let batch = |variant| {
+                let plan = BatchPlan { rows: rows.clone(), variant, seed: 5, augmented: true };
+                assembler.assemble(&plan).unwrap()
+            };
+            for variant in [Variant::Full, Variant::Text, Variant::Image] {
+                let taught = batch(variant);
+                let lesson = taught.teacher.as_ref().unwrap();
+                assert_eq!((&lesson.positions, &lesson.labels), (&taught.positions, &taught.labels), "{variant}");
+                assert_eq!(lesson.tags.is_some(), teacher == apart);
+                let alone = Assembler { form: teacher, teacher: None, ..base.clone() };
+                let kept = taught.positions.iter().map(|&position| rows[position]).collect();
+                let plan = BatchPlan { rows: kept, variant: Variant::Full, seed: 5, augmented: true };
+                let expected = alone.assemble(&plan).unwrap();
+                assert_eq!(lesson.pixels, expected.pixels, "{variant}");
+                assert_eq!(lesson.present, expected.present);
+                let ids = |batch: &HostBatch| batch.text.as_ref().unwrap().input_ids.clone();
+                assert_eq!(ids(lesson), ids(&expected));
+            }
+            let (full, width) = (batch(Variant::Full), 3 * SIDE * SIDE);
+            let (own, lesson) = (full.pixels.as_ref().unwrap(), full.teacher.as_ref().unwrap());
+            assert_eq!(own[..width], lesson.pixels.as_ref().unwrap()[..width], "an image looks the same to both");
+        }
     }
 
     #[test]

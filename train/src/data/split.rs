@@ -25,43 +25,19 @@ impl HostBatch {
     /// Cuts a batch into at most `parts` parts of consecutive rows, as equal as can be. Means over the parts' rows, tokens and
     /// patches, weighted by their portions, are those of the batch; padding stays what it was.
     pub fn split(self, parts: usize) -> Vec<(Self, Portion)> {
-        if self.tags.is_some() {
-            return self.split_apart(parts);
-        }
-        let (rows, parts) = (self.rows(), parts.min(self.rows()));
+        // Rows that share a product stay together.
+        let units = if self.tags.is_some() { self.products.len() } else { self.rows() };
+        let parts = parts.min(units);
         if parts < 2 {
             return vec![(self, Portion::WHOLE)];
         }
-        let part = |number: usize| self.part(rows * number / parts..rows * (number + 1) / parts);
-        (0..parts)
-            .map(|number| (part(number), self.portion(rows * number / parts..rows * (number + 1) / parts)))
-            .collect()
-    }
-
-    /// Cuts between products, whose rows stay with them.
-    fn split_apart(self, parts: usize) -> Vec<(Self, Portion)> {
-        let (products, parts) = (self.products.len(), parts.min(self.products.len()));
-        let Some(tags) = self.tags.as_ref().filter(|_| parts > 1) else { return vec![(self, Portion::WHOLE)] };
+        let start = |number: usize| match &self.tags {
+            Some(tags) => tags.first_row(units * number / parts),
+            None => units * number / parts,
+        };
         let part = |number: usize| {
-            let range = products * number / parts..products * (number + 1) / parts;
-            let first = |product: usize| tags.places.partition_point(|&place| (place as usize) < product * tags.most);
-            let rows = first(range.start)..first(range.end);
-            let share = rows.len() as f64 / self.rows() as f64;
-            let cut = Cut { all: products, products, rows: range.clone() };
-            let moved = (range.start * tags.most) as i64;
-            let own = HostTags {
-                ids: cut.of(&tags.ids),
-                mask: cut.of(&tags.mask),
-                places: tags.places[rows.clone()].iter().map(|place| place - moved).collect(),
-                ..*tags
-            };
-            let part = Self {
-                positions: self.positions[rows.clone()].to_vec(),
-                labels: self.labels[rows].to_vec(),
-                tags: Some(own),
-                ..self.of_products(&cut)
-            };
-            (part, Portion { rows: share, ..Portion::WHOLE })
+            let rows = start(number)..start(number + 1);
+            (self.part(rows.clone()), self.portion(rows))
         };
         (0..parts).map(part).collect()
     }
@@ -78,13 +54,20 @@ impl HostBatch {
         }
     }
 
+    /// Some of the rows, with all that belongs to them.
     fn part(&self, rows: Range<usize>) -> Self {
-        let cut = Cut { all: self.rows(), products: self.products.len(), rows: rows.clone() };
+        let products = self.products.len();
+        let cut = match &self.tags {
+            Some(tags) => Cut { all: products, products, rows: tags.products(rows.clone()) },
+            None => Cut { all: self.rows(), products, rows: rows.clone() },
+        };
         Self {
             positions: self.positions[rows.clone()].to_vec(),
-            labels: self.labels[rows].to_vec(),
+            labels: self.labels[rows.clone()].to_vec(),
             queries: self.queries.as_ref().map(|text| cut.text(text)),
+            tags: self.tags.as_ref().map(|tags| cut.tags(tags, rows.clone())),
             hidden: self.hidden.as_ref().map(|hidden| cut.hidden(hidden)),
+            teacher: self.teacher.as_ref().map(|teacher| Box::new(teacher.part(rows))),
             ..self.of_products(&cut)
         }
     }
@@ -101,7 +84,20 @@ impl HostBatch {
     }
 }
 
-/// Rows of a batch, each with one product or, where two are compared, with one of each half.
+impl HostTags {
+    /// The first row of a product; of the product after the last, the number of rows.
+    fn first_row(&self, product: usize) -> usize {
+        self.places.partition_point(|&place| (place as usize) < product * self.most)
+    }
+
+    /// The products of some rows, at least one.
+    fn products(&self, rows: Range<usize>) -> Range<usize> {
+        let product = |row: usize| self.places[row] as usize / self.most;
+        product(rows.start)..product(rows.end - 1) + 1
+    }
+}
+
+/// Products of a batch: rows with one product each or, where two are compared, with one of each half.
 struct Cut {
     all: usize,
     products: usize,
@@ -125,6 +121,17 @@ impl Cut {
             attention_mask: text.attention_mask.as_ref().map(|mask| self.of(mask)),
             token_type_ids: self.of(&text.token_type_ids),
             longest: text.longest,
+        }
+    }
+
+    /// The tags of `rows`, whose products these are. A product whose rows lie in several parts keeps the places of all of its tags.
+    fn tags(&self, tags: &HostTags, rows: Range<usize>) -> HostTags {
+        let moved = (self.rows.start * tags.most) as i64;
+        HostTags {
+            ids: self.of(&tags.ids),
+            mask: self.of(&tags.mask),
+            places: tags.places[rows].iter().map(|place| place - moved).collect(),
+            ..*tags
         }
     }
 
@@ -170,6 +177,7 @@ mod tests {
             pixels: Some((0..4 * products).map(|pixel| pixel as f32).collect()),
             present: Some((0..products).map(|product| product as f32).collect()),
             tags: None,
+            teacher: None,
             hidden: (!compared).then(|| Hidden {
                 tokens: vec![(0, 1, 7), (2, 0, 8), (4, 1, 9)],
                 patches: vec![(1, 0), (3, 1), (4, 0), (4, 1)],
@@ -231,6 +239,41 @@ mod tests {
         assert_eq!((&tags.places, tags.ids[0], tags.ids.len()), (&vec![0, 1, 2, 4], 8, 12));
         assert_eq!((&second.positions, portion.rows), (&vec![3, 4, 5, 6], 4.0 / 7.0));
         assert_eq!(parts[0].0.rows() + second.rows(), 7);
+    }
+
+    #[test]
+    fn what_a_teacher_reads_is_cut_at_the_same_rows() {
+        let tags = HostTags {
+            ids: (0..8).collect(),
+            mask: vec![1; 8],
+            most: 4,
+            text: 1,
+            places: vec![0, 1, 2, 4, 5],
+            title_position: 9,
+        };
+        let lesson = HostBatch {
+            tags: Some(tags),
+            positions: vec![0, 1, 2, 4, 5],
+            labels: vec![1, 0, 1, 0, 1],
+            products: vec!["a".into(), "b".into()],
+            pixels: Some(vec![1.0, 2.0]),
+            ..HostBatch::default()
+        };
+        let parts = HostBatch { teacher: Some(Box::new(lesson)), ..batch(false) }.split(2);
+        let lessons: Vec<&HostBatch> = parts.iter().map(|(part, _)| part.teacher.as_deref().unwrap()).collect();
+        for (lesson, (part, _)) in lessons.iter().zip(&parts) {
+            assert_eq!((&lesson.positions, &lesson.labels), (&part.positions, &part.labels));
+        }
+        // The third row's product is read in both parts.
+        assert_eq!(
+            (lessons[0].products.join(""), &lessons[0].tags.as_ref().unwrap().places),
+            ("a".into(), &vec![0, 1])
+        );
+        assert_eq!(
+            (lessons[1].products.join(""), &lessons[1].tags.as_ref().unwrap().places),
+            ("ab".into(), &vec![2, 4, 5])
+        );
+        assert_eq!(lessons[1].pixels, Some(vec![1.0, 2.0]));
     }
 
     #[test]

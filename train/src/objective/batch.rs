@@ -5,7 +5,7 @@ use mbsd_net::{Head, ImageInput, MaskedPatches, Mbsd, Network, PatchInput, Title
 
 use super::sdmi::{SdmiSettings, UniModal, sdmi_losses};
 use super::stage1::{PatchLoss, PatchTargets, Stage1Losses, TokenLayout, TokenTargets, stage1_losses};
-use super::{binary_cross_entropy, cross_entropy};
+use super::{Teacher, binary_cross_entropy, cross_entropy};
 use crate::data::{Apart, Hidden, HostBatch, Portion, Targets};
 
 /// What a session minimises.
@@ -42,12 +42,19 @@ impl Losses {
 impl BatchLoss {
     /// The losses of a batch that has what they need; its inputs are moved out of it. `device` is the model's. Of a part of a
     /// batch, `portion` makes what is added up over the parts the losses of the whole; but where stage 2 averages per
-    /// direction, the rows of one direction are those of each part.
+    /// direction, the rows of one direction are those of each part. A `teacher` adds its answers to the labels of a task.
     ///
     /// # Panics
     /// For [`BatchLoss::Stage1`] and [`BatchLoss::Stage2`], if the model is not MBSD, or has no [`mbsd_net::Reconstruction`]
     /// for the former.
-    pub fn compute(self, model: &Network, batch: &mut HostBatch, portion: Portion, device: &Device) -> Losses {
+    pub fn compute(
+        self,
+        model: &Network,
+        teacher: Option<&Teacher>,
+        batch: &mut HostBatch,
+        portion: Portion,
+        device: &Device,
+    ) -> Losses {
         match self {
             Self::Stage1(patch_loss) => {
                 let Stage1Losses { mlm, mpm, total } = stage1(pre_trained(model), batch, patch_loss, device).losses;
@@ -63,11 +70,21 @@ impl BatchLoss {
                 let binary = !matches!(model.head(), Head::Classification { .. });
                 let targets = batch.targets(binary, device);
                 let logits = logits(model, batch, device);
-                let total = match targets {
-                    Targets::Binary(labels) => binary_cross_entropy(logits.squeeze_dim::<1>(1), labels, smoothing),
-                    Targets::Classes(classes) => cross_entropy(logits, classes, smoothing),
+                let labels = match targets {
+                    Targets::Binary(labels) => {
+                        binary_cross_entropy(logits.clone().squeeze_dim::<1>(1), labels, smoothing)
+                    }
+                    Targets::Classes(classes) => cross_entropy(logits.clone(), classes, smoothing),
                 };
-                Losses { total, terms: Vec::new() }.times(portion.rows)
+                let losses = match teacher.zip(batch.teacher.take()) {
+                    Some((teacher, mut lesson)) => {
+                        let taught = teacher.loss(logits, &mut lesson);
+                        let total = labels.clone() * (1.0 - teacher.weight) + taught.clone() * teacher.weight;
+                        Losses { total, terms: vec![("labels", labels), ("teacher", taught)] }
+                    }
+                    None => Losses { total: labels, terms: Vec::new() },
+                };
+                losses.times(portion.rows)
             }
         }
     }

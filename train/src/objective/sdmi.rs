@@ -199,7 +199,7 @@ fn distillation(teacher: Tensor<1>, pupil: Tensor<1>, distance: Tensor<1>, setti
 
 /// D(p, q) = p log(p / q) + (1 - p) log((1 - p) / (1 - q)) of the probabilities that two batches of logits stand for,
 /// `[batch]` each, from log-sigmoids: a saturated probability is no logarithm of 0.
-fn bernoulli_divergence(p: Tensor<1>, q: Tensor<1>) -> Tensor<1> {
+pub(super) fn bernoulli_divergence(p: Tensor<1>, q: Tensor<1>) -> Tensor<1> {
     let outcome = |p: Tensor<1>, q: Tensor<1>| sigmoid(p.clone()) * (log_sigmoid(p) - log_sigmoid(q));
     outcome(p.clone(), q.clone()) + outcome(p.neg(), q.neg())
 }

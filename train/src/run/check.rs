@@ -15,6 +15,7 @@ impl Run {
         let config = self.model.config(self.tokenizer.vocab_size.max(1))?;
         self.check_architecture(config.architecture)?;
         self.check_attention(config.attention)?;
+        self.check_teacher()?;
         let share = |place: &str, value: f64, most: f64| {
             if (0.0..=most).contains(&value) {
                 Ok(())
@@ -68,7 +69,7 @@ impl Run {
         let files = [Some(&self.data.train), Some(&self.data.validation), self.data.images.as_ref()]
             .into_iter()
             .chain([&self.model.config, &self.model.weights, &self.model.checkpoint].map(Option::as_ref))
-            .chain([self.tokenizer.file.as_ref()])
+            .chain([self.tokenizer.file.as_ref(), self.teacher.as_ref().map(|teacher| &teacher.checkpoint)])
             .chain(self.stage2.iter().flat_map(|stage| [Some(&stage.pairs), Some(&stage.validation_pairs)]))
             .chain(self.alignment.iter().flat_map(|task| [Some(&task.pairs), Some(&task.validation_pairs)]))
             .chain(
@@ -108,6 +109,16 @@ impl Run {
         }
         let reason = format!("`{}` has no tags or queries for one-way attention: set it to full", self.objective);
         Err(TrainError::run("model.attention", reason))
+    }
+
+    /// What a teacher answers are the questions of a task.
+    fn check_teacher(&self) -> Result<(), TrainError> {
+        let Some(teacher) = &self.teacher else { return Ok(()) };
+        if !self.objective.is_task() {
+            let reason = format!("`{}` learns without one: leave it out", self.objective);
+            return Err(TrainError::run("teacher", reason));
+        }
+        teacher.check()
     }
 
     /// There must be the objective's own table, and no other.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use mbsd_spec::Task;
 use serde::{Deserialize, Serialize};
 
+use crate::TrainError;
 use crate::data::PatchMasking;
 use crate::objective::sdmi::{Average, KlDirection, SdmiSettings};
 use crate::objective::stage1::PatchLoss;
@@ -210,6 +211,56 @@ pub enum AlignmentHead {
     Linear,
     /// Their distance and their product in each unit as well, which tell likeness.
     Comparison,
+}
+
+/// A trained model whose answers a run learns from, besides the labels.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TeacherSettings {
+    /// Its checkpoint: of the same task, tokenizer and image size; of any depth, width and form of attention.
+    pub checkpoint: PathBuf,
+    /// The share of its answers in the loss; that of the labels is the rest.
+    #[serde(default = "half")]
+    pub weight: f64,
+    /// What both models' logits are divided by when they are compared.
+    #[serde(default = "unit")]
+    pub temperature: f64,
+}
+
+impl TeacherSettings {
+    /// What a table says of a teacher whose checkpoint is given later.
+    pub(crate) fn of(table: Option<toml::Value>, place: &str) -> Result<Self, TrainError> {
+        let mut table = match table {
+            Some(toml::Value::Table(table)) => table,
+            None => toml::Table::new(),
+            Some(_) => return Err(TrainError::run(place, "teacher is a table of keys")),
+        };
+        table.insert("checkpoint".into(), toml::Value::String(String::new()));
+        let settings: Self = super::from_table(table, place)?;
+        settings.check()?;
+        Ok(settings)
+    }
+
+    pub(super) fn check(&self) -> Result<(), TrainError> {
+        if !(self.weight > 0.0 && self.weight <= 1.0) {
+            let reason =
+                format!("{} is not more than 0 and at most 1: without a teacher, leave out [teacher]", self.weight);
+            return Err(TrainError::run("teacher.weight", reason));
+        }
+        if !(0.1..=100.0).contains(&self.temperature) {
+            let reason = format!("{} is not between 0.1 and 100", self.temperature);
+            return Err(TrainError::run("teacher.temperature", reason));
+        }
+        Ok(())
+    }
+}
+
+fn half() -> f64 {
+    0.5
+}
+
+fn unit() -> f64 {
+    1.0
 }
 
 fn yes() -> bool {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::objective::{
     AlignmentSettings, ClassificationSettings, MatchSettings, Objective, Recipe, Stage1Settings, Stage2Settings,
+    TeacherSettings,
 };
 use super::training::{OptimizerSettings, TrainingSettings};
 use crate::TrainError;
@@ -46,6 +47,9 @@ pub struct Run {
     pub classification: Option<ClassificationSettings>,
     /// Pairs of products; with `objective = "alignment"` only.
     pub alignment: Option<AlignmentSettings>,
+    /// A model to learn from as well; for tasks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<TeacherSettings>,
     /// Optimisation.
     #[serde(default)]
     pub optimizer: OptimizerSettings,
@@ -97,8 +101,8 @@ pub struct ModelSettings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TokenizerSettings {
-    /// A `vocab.txt` or `tokenizer.json`. Without it that of `model.checkpoint` is taken, and without one a vocabulary is
-    /// trained on the training titles, tags and queries.
+    /// A `vocab.txt` or `tokenizer.json`. Without it that of `model.checkpoint` is taken, else the teacher's, and without one a
+    /// vocabulary is trained on the training titles, tags and queries.
     pub file: Option<PathBuf>,
     /// Entries of a trained vocabulary, at most.
     pub vocab_size: usize,

@@ -7,18 +7,20 @@ use mbsd_data::{ProductOptions, read_tags};
 use mbsd_net::Head;
 use mbsd_spec::image::Preprocessor;
 use mbsd_spec::text::Tokenizer;
-use mbsd_spec::{Attention, Config};
+use mbsd_spec::{Architecture, Attention, Config};
 
 use super::rows::{RowSource, Rows, rows};
 use crate::TrainError;
 use crate::checkpoint::read_parts;
-use crate::data::{Assembler, Augmentation, Corpus, CorpusOptions, Extra, Masking, Redaction, Row, TagSet};
+use crate::data::{Assembler, Augmentation, Corpus, CorpusOptions, Extra, Form, Masking, Redaction, Row, TagSet};
 use crate::run::{MatchSettings, Objective, Run};
 
 /// What a session works on.
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) config: Config,
+    /// Dimensions of the run's teacher.
+    pub(super) teacher: Option<Config>,
     pub(super) head: Head,
     pub(super) labels: Option<Vec<String>>,
     pub(super) train: Assembler,
@@ -50,6 +52,7 @@ pub(super) fn prepare(run: &Run, resumed: Option<&Path>) -> Result<Prepared, Tra
         super::name_bad_rows(name, &corpus.bad_rows);
     }
 
+    let teacher = run.teacher.as_ref().map(|teacher| read_parts(&teacher.checkpoint)).transpose()?;
     let parts = resumed.map(read_parts).transpose()?;
     let (known_tokenizer, known_labels) =
         parts.map_or((None, None), |(_, tokenizer, labels)| (Some(tokenizer), labels));
@@ -57,13 +60,22 @@ pub(super) fn prepare(run: &Run, resumed: Option<&Path>) -> Result<Prepared, Tra
         rows(run, [&train, &validation], tag_names, known_labels)?;
     let tokenizer = match known_tokenizer {
         Some(tokenizer) => tokenizer,
-        None => tokenizer(run, &train, tags.as_deref())?,
+        None => tokenizer(run, &train, tags.as_deref(), teacher.as_ref().map(|(_, tokenizer, _)| tokenizer))?,
     };
     train.tokenize(&tokenizer);
     validation.tokenize(&tokenizer);
     let config = run.model.config(tokenizer.vocab_size())?;
-    let max_tokens = config.max_text_tokens();
-    let max_tokens = run.data.max_text_tokens.map_or(max_tokens, |given| given.min(max_tokens));
+    let form = form(run, &config);
+    if let Some(title_position) = form.title_position.filter(|position| position + 2 > form.max_tokens) {
+        let reason =
+            format!("{} leaves no room for titles, which begin at title_position {title_position}", form.max_tokens);
+        return Err(TrainError::run("data.max_text_tokens", reason));
+    }
+    if let Some(teacher) = &teacher {
+        check_teacher(teacher, &config, &tokenizer, labels.as_deref())?;
+    }
+    let teacher = teacher.map(|(config, ..)| config);
+    let lesson = teacher.as_ref().map(|config| self::form(run, config));
 
     let extra = match run.objective {
         Objective::Stage1 => Extra::Masking(masking(run, &config, &tokenizer)),
@@ -72,26 +84,23 @@ pub(super) fn prepare(run: &Run, resumed: Option<&Path>) -> Result<Prepared, Tra
     };
     let tokenizer = Arc::new(tokenizer);
     let tags = tags.map(|names| Arc::new(TagSet::new(names, &tokenizer)));
-    let title_position = title_position(run.objective, &config);
-    if let Some(title_position) = title_position.filter(|position| position + 2 > max_tokens) {
-        let reason = format!("{max_tokens} leaves no room for titles, which begin at title_position {title_position}");
-        return Err(TrainError::run("data.max_text_tokens", reason));
-    }
     if let Some(tags) = &tags {
-        check_lengths(tags, &tokenizer, title_position.unwrap_or(max_tokens.saturating_sub(1)))?;
+        let forms = [Some(form), lesson].into_iter().flatten();
+        let limit = |form: Form| form.title_position.unwrap_or(form.max_tokens.saturating_sub(1));
+        check_lengths(tags, &tokenizer, forms.map(limit).min().unwrap_or_default())?;
     }
-    let assembler = |corpus| Assembler {
+    let assembler = |corpus, teacher| Assembler {
         corpus: Arc::new(corpus),
         tags: tags.clone(),
         tokenizer: tokenizer.clone(),
         preprocessor: preprocessor.clone(),
-        max_tokens,
-        title_position,
+        form,
+        teacher,
         augmentation: Augmentation { flip: run.training.flip, min_area: run.training.crop },
         extra: extra.clone(),
     };
-    let (train, validation) = (assembler(train), assembler(validation));
-    let prepared = Prepared { config, head, labels, train, validation, validation_rows, rows: source };
+    let (train, validation) = (assembler(train, lesson), assembler(validation, None));
+    let prepared = Prepared { config, teacher, head, labels, train, validation, validation_rows, rows: source };
     let no_rows = |path: &Path| {
         let reason = match run.objective {
             Objective::Stage2 | Objective::Alignment => "no pair has products of this file",
@@ -108,10 +117,36 @@ pub(super) fn prepare(run: &Run, resumed: Option<&Path>) -> Result<Prepared, Tra
     Ok(prepared)
 }
 
-/// Where titles begin, if the objective has tags or queries that are read apart from products. Stage 1 has none, so that its weights
-/// do for both forms of attention.
-fn title_position(objective: Objective, config: &Config) -> Option<usize> {
-    config.title_position(objective.task()).filter(|_| objective != Objective::Stage1)
+/// How a model of these dimensions reads the rows of a run. Stage 1 has no tags or queries to be read apart from products, so that its
+/// weights do for both forms of attention.
+fn form(run: &Run, config: &Config) -> Form {
+    let max_tokens = config.max_text_tokens();
+    Form {
+        max_tokens: run.data.max_text_tokens.map_or(max_tokens, |given| given.min(max_tokens)),
+        title_position: config.title_position(run.objective.task()).filter(|_| run.objective != Objective::Stage1),
+    }
+}
+
+/// A teacher reads the same tokens and pixels, and answers the same questions.
+fn check_teacher(
+    (teacher, known, classes): &(Config, Tokenizer, Option<Vec<String>>),
+    config: &Config,
+    tokenizer: &Tokenizer,
+    labels: Option<&[String]>,
+) -> Result<(), TrainError> {
+    let reason = if teacher.architecture != Architecture::Mbsd {
+        format!("a teacher is of architecture mbsd, this is {}", teacher.architecture)
+    } else if teacher.image_size != config.image_size {
+        let sizes = format!("{} pixels, this run of {}", teacher.image_size, config.image_size);
+        format!("it reads images of {sizes}: set model.image_size, or take another teacher")
+    } else if known.to_json() != tokenizer.to_json() {
+        "it has another tokenizer: give its tokenizer.json as tokenizer.file".to_owned()
+    } else if classes.as_deref() != labels {
+        "it has other classes: give its labels.txt as classification.labels".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(TrainError::run("teacher.checkpoint", reason))
 }
 
 /// Tags and queries are never truncated. `limit` is for `[CLS] tag [SEP]`.
@@ -176,12 +211,18 @@ fn corpus_options(run: &Run, tags: Option<&[String]>) -> CorpusOptions {
     }
 }
 
-fn tokenizer(run: &Run, train: &Corpus, tags: Option<&[String]>) -> Result<Tokenizer, TrainError> {
+fn tokenizer(
+    run: &Run,
+    train: &Corpus,
+    tags: Option<&[String]>,
+    teachers: Option<&Tokenizer>,
+) -> Result<Tokenizer, TrainError> {
     let settings = &run.tokenizer;
-    Ok(match (&settings.file, &run.model.checkpoint) {
-        (Some(path), _) => Tokenizer::from_file(path)?,
-        (None, Some(folder)) => read_parts(folder)?.1,
-        (None, None) => {
+    Ok(match (&settings.file, &run.model.checkpoint, teachers) {
+        (Some(path), ..) => Tokenizer::from_file(path)?,
+        (None, Some(folder), _) => read_parts(folder)?.1,
+        (None, None, Some(tokenizer)) => tokenizer.clone(),
+        (None, None, None) => {
             let texts = train.titles().iter().chain(tags.unwrap_or_default()).cloned();
             Tokenizer::train(texts, settings.vocab_size, settings.lowercase)?
         }

@@ -23,6 +23,8 @@ fn devices_that_share_batches_train_as_one_does() {
     let _alone = alone();
     let catalogue = Catalogue::new(130, 40);
     let one_way = ["model.attention=one-way", "model.title_position=10"];
+    train(&catalogue.run("match", "teacher", &["training.epochs=1"]), Span::default(), &[Device::flex()]).unwrap();
+    let teacher = format!("teacher.checkpoint={}", catalogue.path("teacher/best").display());
     for (name, objective, changes) in [
         ("match", "match", vec!["training.without_text=0.2"]),
         ("classification", "classification", vec![]),
@@ -32,6 +34,7 @@ fn devices_that_share_batches_train_as_one_does() {
         ("stage2", "stage2", vec!["optimizer.accumulation=2"]),
         // Different numbers of tags in each part.
         ("one-way match", "match", [&one_way[..], &["match.tags_per_product=3"]].concat()),
+        ("taught match", "match", [&one_way[..], &["match.tags_per_product=3", &teacher]].concat()),
         ("one-way stage2", "stage2", one_way.to_vec()),
     ] {
         // The usual epsilon would make full steps of gradients that are rounding alone.

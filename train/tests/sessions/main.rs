@@ -8,3 +8,4 @@ mod networks;
 mod one_way;
 mod pretraining;
 mod runs;
+mod teachers;

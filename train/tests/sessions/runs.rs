@@ -83,11 +83,14 @@ fn a_resumed_run_ends_with_the_same_weights() {
     };
     let one_way =
         ["--set", "model.attention=one-way", "--set", "model.title_position=10", "--set", "match.tags_per_product=2"];
+    run("match", "teacher", &[]);
+    let teacher = format!("teacher.checkpoint={}", catalogue.path("teacher/best").display());
     for (name, objective, changes) in [
         ("match", "match", &[][..]),
         ("stage1", "stage1", &[]),
         ("stage2", "stage2", &[]),
         ("one-way", "match", &one_way),
+        ("taught", "match", &["--set", &teacher]),
     ] {
         let run = |objective: &str, output: &str, extra: &[&str]| run(objective, output, &[changes, extra].concat());
         let [whole, again, parts] = ["whole", "again", "parts"].map(|part| format!("{name}-{part}"));
