@@ -207,7 +207,7 @@ fn main() -> Result<()> {
         let computed =
             gradients(trainer.model(), &devices, vec![batch], |model, batch, device| batch.loss(model, device));
         trainer.add(computed.loss, computed.gradients, &[])?;
-        Ok(trainer.step(&[])?.loss)
+        Ok(trainer.step()?.loss)
     };
     let mut losses = Vec::new();
     for index in 0..arguments.warm_up.max(2 * batches.len()) {

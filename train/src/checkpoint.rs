@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use mbsd_data::staged::write_whole;
 use mbsd_net::{Network, save_network, weights};
 use mbsd_spec::image::Preprocessor;
 use mbsd_spec::text::Tokenizer;
@@ -96,9 +97,13 @@ impl Checkpoint<'_> {
         }
         fs::rename(&temporary, &target).map_err(TrainError::io("rename", &temporary))?;
         if keep > 1 && old.exists() {
-            let aside = output.join(format!("{EARLIER}{}", State::read(&old)?.step));
-            remove(&aside)?;
-            fs::rename(&old, &aside).map_err(TrainError::io("rename", &old))?;
+            let step = State::read(&old)?.step;
+            // The checkpoint after an epoch's last step and the one with its validation measures are one.
+            if step != self.state.step {
+                let aside = output.join(format!("{EARLIER}{step}"));
+                remove(&aside)?;
+                fs::rename(&old, &aside).map_err(TrainError::io("rename", &old))?;
+            }
         }
         let earlier = earlier(output)?;
         for (_, folder) in earlier.iter().rev().skip(keep - 1).filter(|_| name == LAST) {
@@ -149,17 +154,20 @@ impl State {
     }
 }
 
-/// The checkpoint to continue from, if there is one. One that was set aside when the run was killed between the two
-/// renames is put back.
+/// The checkpoint to continue from, if there is one. It and the best one are put back where they were set aside when the run was
+/// killed between the two renames.
 ///
 /// # Errors
 /// [`TrainError::Io`].
 pub fn last(output: &Path) -> Result<Option<PathBuf>, TrainError> {
-    let (target, old) = (output.join(LAST), set_aside(output, LAST));
-    if !target.exists() && old.exists() {
-        fs::rename(&old, &target).map_err(TrainError::io("rename", &old))?;
+    for name in [BEST, LAST] {
+        let (target, old) = (output.join(name), set_aside(output, name));
+        if !target.exists() && old.exists() {
+            fs::rename(&old, &target).map_err(TrainError::io("rename", &old))?;
+        }
     }
-    Ok(target.exists().then_some(target))
+    let last = output.join(LAST);
+    Ok(last.exists().then_some(last))
 }
 
 /// A checkpoint's architecture.
@@ -218,24 +226,22 @@ pub struct MetricsLog {
 }
 
 impl MetricsLog {
-    /// Opens the log of a run. On resuming, lines of steps after `step` are dropped: they will be taken again.
+    /// Opens the log of a run. On resuming, what `state` does not know of is dropped: it will be done again.
     ///
     /// # Errors
     /// [`TrainError::Io`].
-    pub fn open(output: &Path, step: usize) -> Result<Self, TrainError> {
+    pub fn open(output: &Path, state: &State) -> Result<Self, TrainError> {
         let path = output.join("metrics.jsonl");
+        let known = |line: &&str| {
+            let Ok(value) = serde_json::from_str::<serde_json::Value>(line) else { return false };
+            let most = |key: &str, most: usize| value[key].as_u64().is_some_and(|found| found <= most as u64);
+            most("step", state.step) && (value["validation"].is_null() || most("epoch", state.epoch))
+        };
         let kept: String = match fs::read_to_string(&path) {
-            Ok(text) if step > 0 => text
-                .lines()
-                .filter(|line| {
-                    let value: Option<serde_json::Value> = serde_json::from_str(line).ok();
-                    value.and_then(|value| value["step"].as_u64()).is_some_and(|taken| taken <= step as u64)
-                })
-                .flat_map(|line| [line, "\n"])
-                .collect(),
+            Ok(text) if state.step > 0 => text.lines().filter(known).flat_map(|line| [line, "\n"]).collect(),
             _ => String::new(),
         };
-        fs::write(&path, kept).map_err(TrainError::io("write", &path))?;
+        write_whole(&path, &kept).map_err(TrainError::io("write", &path))?;
         let file = File::options().append(true).open(&path).map_err(TrainError::io("write", &path))?;
         Ok(Self { path, file })
     }

@@ -69,15 +69,16 @@ pub enum TrainError {
     },
     /// The loss or a gradient is not a finite number.
     #[error(
-        "{what} is not a finite number at step {step}; the batch holds the products {products}. Try a lower optimizer.learning_rate, or clip_norm"
+        "{what} is not a finite number at step {step}{}. Try a lower optimizer.learning_rate or clip_norm, with another output",
+        batch_of(products)
     )]
     Diverged {
         /// The loss or the gradient.
         what: &'static str,
         /// The step, the first being 1.
         step: usize,
-        /// Ids of the batch's products.
-        products: String,
+        /// Ids of the products of the step's batches; of none, if it is in validation.
+        products: Vec<String>,
     },
     /// A checkpoint cannot be continued from.
     #[error("cannot resume from {}: {reason}", path.display())]
@@ -93,6 +94,13 @@ pub enum TrainError {
     /// The device cannot be had.
     #[error(transparent)]
     Device(#[from] DeviceError),
+}
+
+fn batch_of(products: &[String]) -> String {
+    match products {
+        [] => String::new(),
+        _ => format!("; the batch holds the products {}", products.join(", ")),
+    }
 }
 
 impl TrainError {

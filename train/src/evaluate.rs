@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use burn::tensor::{Device, Tensor, TensorData};
 use mbsd_net::{Mbsd, Network};
 use mbsd_spec::Variant;
-use mbsd_spec::metrics::{Confusion, grouped_roc_auc, roc_auc};
+use mbsd_spec::metrics::{ByClass, Confusion, grouped_roc_auc, roc_auc};
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
@@ -25,13 +25,13 @@ pub struct Metrics {
     pub loss: f64,
     /// Share of right decisions: logit above 0, or the highest logit; in stage 1, of hidden tokens.
     pub accuracy: f64,
-    /// Share of right ones among the rows said to be 1 (match, alignment).
+    /// Share of right ones among the rows said to be 1; of classes, their mean.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub precision: Option<f64>,
-    /// Share of those said to be 1 among the rows that are (match, alignment).
+    /// Share of those said to be 1 among the rows that are; of classes, their mean.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recall: Option<f64>,
-    /// Harmonic mean of the two (match, alignment).
+    /// Harmonic mean of the two; of classes, its mean.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub f1: Option<f64>,
     /// Mean absolute error of the hidden patches' normalised pixels (stage 1).
@@ -167,12 +167,14 @@ pub fn measure(rows: &[Row], logits: &[Option<Vec<f32>>]) -> Metrics {
     let binary = scored.iter().all(|(row, _)| row.tag.is_some() || row.other.is_some());
     if !binary {
         let best = |logits: &[f32]| (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap_or(0);
-        let right = scored.iter().filter(|(row, logits)| best(logits) == row.label as usize).count();
+        let decisions = scored.iter().map(|(row, logits)| (row.label as usize, best(logits)));
+        let ByClass { accuracy, precision, recall, f1, .. } = ByClass::count(&decisions.collect::<Vec<_>>());
         let classes: Vec<i64> = scored.iter().map(|(row, _)| i64::from(row.label)).collect();
         let classes = Tensor::from_data(TensorData::new(classes, [count]), &device);
         let logits = Tensor::from_data(TensorData::new(flat, [count, width]), &device);
         let loss = f64::from(cross_entropy(logits, classes, 0.0).into_scalar::<f32>());
-        return Metrics { rows: count, loss, accuracy: share(right), ..Metrics::default() };
+        let [precision, recall, f1] = [precision, recall, f1].map(Some);
+        return Metrics { rows: count, loss, accuracy, precision, recall, f1, ..Metrics::default() };
     };
     let labels: Vec<bool> = scored.iter().map(|(row, _)| row.label == 1).collect();
     let right = flat.iter().zip(&labels).filter(|&(&logit, &label)| (logit > 0.0) == label).count();

@@ -182,7 +182,7 @@ mod tests {
             let one = vec![(step, 0..ROWS, 1.0)];
             let batch = gradients(alone.model(), std::slice::from_ref(&device), one, loss);
             alone.add(batch.loss, batch.gradients, &[]).unwrap();
-            let expected = alone.step(&[]).unwrap();
+            let expected = alone.step().unwrap();
             // Unequal shares, so that a mean of means would be wrong.
             let shares = vec![(step, 0..4, 4.0 / 7.0), (step, 4..6, 2.0 / 7.0), (step, 6..ROWS, 1.0 / 7.0)];
             let batch = gradients(&together, &devices, shares, loss);

@@ -2,6 +2,7 @@
 //! documents every key.
 
 mod check;
+mod decisive;
 mod objective;
 mod overrides;
 mod settings;
@@ -9,11 +10,12 @@ mod training;
 
 use std::path::Path;
 
+pub(crate) use decisive::Difference;
 pub use objective::{
     AlignmentHead, AlignmentSettings, ClassificationSettings, MatchSettings, Objective, Recipe, Stage1Settings,
     Stage2Settings, TeacherSettings,
 };
-pub use settings::{DataSettings, ModelSettings, Run, TokenizerSettings};
+pub use settings::{DataSettings, IdSource, ModelSettings, Run, TokenizerSettings};
 pub use training::{ArithmeticName, OptimizerName, OptimizerSettings, TrainingSettings};
 
 use serde::de::DeserializeOwned;

@@ -4,7 +4,7 @@ mod prepare;
 mod rows;
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::iter::repeat;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -24,11 +24,11 @@ use crate::evaluate::{Metrics, evaluate, evaluate_stage1};
 use crate::objective::{BatchLoss, Teacher};
 use crate::optim::{Optimizer, Schedule};
 use crate::progress::Progress;
-use crate::run::Objective;
+use crate::run::{Difference, Objective};
 use crate::trainer::{Trainer, initialized};
 use crate::{Run, TrainError, parallel};
 use prepare::Prepared;
-pub(crate) use rows::labelled;
+pub(crate) use rows::{Texts, compared, labelled, side_by_side, tagged};
 
 /// Unusable rows that are named; the others are counted.
 const NAMED_BAD_ROWS: usize = 20;
@@ -54,19 +54,34 @@ pub struct Span {
 /// See [`TrainError`].
 pub fn train(run: &Run, span: Span, devices: &[Device]) -> Result<State, TrainError> {
     fs::create_dir_all(&run.output).map_err(TrainError::io("create", &run.output))?;
-    let resumed = if span.resume { last(&run.output)? } else { None };
+    let _alone = lock(&run.output)?;
+    let resumed = last(&run.output)?;
+    if resumed.is_some() && !span.resume {
+        let reason = "it holds a run already: use --resume to continue it, or another output";
+        return Err(TrainError::run("output", format!("{}: {reason}", run.output.display())));
+    }
     let state = resumed.as_deref().map(|folder| resumable(run, folder)).transpose()?;
     if let Some(state) = state.as_ref().filter(|state| state.epoch >= run.training.epochs) {
         eprintln!("{}: finished already", run.output.display());
         return Ok(state.clone());
     }
-    if resumed.is_none() && run.output.join(LAST).exists() {
-        let reason = "it holds a run already: use --resume to continue it, or another output";
-        return Err(TrainError::run("output", format!("{}: {reason}", run.output.display())));
-    }
     let data = prepare::prepare(run, resumed.as_deref())?;
     let mut session = Session::start(run, &data, devices, resumed.as_deref().zip(state))?;
     session.train(span)
+}
+
+/// Keeps other processes out of a run's folder until it is dropped, or the process ends in whatever way.
+fn lock(output: &Path) -> Result<File, TrainError> {
+    let path = output.join(".lock");
+    let file = File::create(&path).map_err(TrainError::io("create", &path))?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            let reason = "another process trains into it: wait for that, or take another output";
+            Err(TrainError::run("output", format!("{}: {reason}", output.display())))
+        }
+        // Not every file system has locks.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
+    }
 }
 
 /// Tells of rows that cannot be used.
@@ -80,17 +95,12 @@ fn name_bad_rows(name: &str, bad: &[String]) {
 /// Checks that a checkpoint belongs to this run.
 fn resumable(run: &Run, folder: &Path) -> Result<State, TrainError> {
     let state = State::read(folder)?;
-    // Where the output lies, and how often it is logged and kept, changes nothing.
-    let mut expected = state.run.clone();
-    expected.output.clone_from(&run.output);
-    let (old, new) = (&mut expected.training, &run.training);
-    (old.log_every, old.keep) = (new.log_every, new.keep);
-    (old.checkpoint_minutes, old.checkpoint_steps) = (new.checkpoint_minutes, new.checkpoint_steps);
-    if expected == *run {
-        Ok(state)
-    } else {
-        let reason = "it was made by another run file; undo the changes, or train anew into another output";
-        Err(TrainError::Resume { path: folder.to_owned(), reason: reason.into() })
+    match state.run.difference(run) {
+        None => Ok(state),
+        Some(Difference { key, values: [before, now] }) => {
+            let reason = format!("`{key}` was {before} and is {now} now: undo that, or train anew into another output");
+            Err(TrainError::Resume { path: folder.to_owned(), reason })
+        }
     }
 }
 
@@ -163,7 +173,7 @@ impl<'a> Session<'a> {
             devices: devices.iter().map(|device| device.clone().autodiff()).collect(),
             device: device.clone(),
             trainer: Trainer::new(model, optimizer, schedule, state.step),
-            log: MetricsLog::open(&run.output, state.step)?,
+            log: MetricsLog::open(&run.output, &state)?,
             progress: Progress::new(steps, state.step),
             loss: batch_loss(run),
             state,
@@ -178,9 +188,13 @@ impl<'a> Session<'a> {
                 break;
             }
             self.state.validation = self.validate()?;
+            if self.state.validation.values().any(|metrics| !metrics.loss.is_finite()) {
+                let step = self.trainer.step;
+                return Err(TrainError::Diverged { what: "the validation loss", step, products: Vec::new() });
+            }
             (self.state.epoch, self.state.batch, self.state.step) = (epoch + 1, 0, self.trainer.step);
             self.report()?;
-            let score = self.state.validation[&self.data.config.architecture.variants()[0]].score();
+            let score = self.state.validation[&self.trained_most()].score();
             if self.state.best.is_none_or(|best| score > best) {
                 self.state.best = Some(score);
                 self.checkpoint(None).write(&self.run.output, BEST)?;
@@ -198,11 +212,12 @@ impl<'a> Session<'a> {
         let taken = self.state.batch.min(batches);
         for (index, batch) in (taken + 1..).zip(prefetch(&self.data.train, plans.split_off(taken))) {
             self.batch(batch?, epoch, index == batches)?;
-            if self.trainer.waiting() > 0 || index == batches {
+            if self.trainer.waiting() > 0 {
                 continue;
             }
             let stop = stop_at_step.is_some_and(|step| self.trainer.step >= step);
-            if stop || self.is_due() {
+            // Validation may take long.
+            if stop || index == batches || self.is_due() {
                 (self.state.batch, self.state.step) = (index, self.trainer.step);
                 self.save()?;
             }
@@ -211,6 +226,17 @@ impl<'a> Session<'a> {
             }
         }
         Ok(true)
+    }
+
+    /// The variant by which checkpoints are compared: the one with most modalities of those that are trained.
+    fn trained_most(&self) -> Variant {
+        let settings = &self.run.training;
+        match self.data.config.architecture.variants() {
+            [only] => *only,
+            _ if self.run.objective.is_task() && settings.without_text >= 1.0 => Variant::Image,
+            _ if self.run.objective.is_task() && settings.without_image >= 1.0 => Variant::Text,
+            variants => variants[0],
+        }
     }
 
     fn batch(&mut self, batch: HostBatch, epoch: usize, last: bool) -> Result<(), TrainError> {
@@ -241,7 +267,7 @@ impl<'a> Session<'a> {
             self.progress.samples(rows);
             return Ok(());
         }
-        let report = self.trainer.step(&products)?;
+        let report = self.trainer.step()?;
         let step = self.trainer.step;
         let rate = self.progress.step(step, epoch + 1, report.loss, rows);
         if step.is_multiple_of(settings.log_every) {

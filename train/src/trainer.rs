@@ -18,6 +18,8 @@ pub struct Trainer<M: Module> {
     accumulator: GradientsAccumulator<M>,
     accumulated: usize,
     losses: f64,
+    /// Ids of the products of the accumulated batches.
+    products: Vec<String>,
 }
 
 impl<M: Module> std::fmt::Debug for Trainer<M> {
@@ -41,7 +43,16 @@ impl<M: Module> Trainer<M> {
     /// Continues after `step` steps; 0 starts.
     pub fn new(model: M, optimizer: Optimizer, schedule: Schedule, step: usize) -> Self {
         let accumulator = GradientsAccumulator::new();
-        Self { model: Some(model), optimizer, schedule, step, accumulator, accumulated: 0, losses: 0.0 }
+        Self {
+            model: Some(model),
+            optimizer,
+            schedule,
+            step,
+            accumulator,
+            accumulated: 0,
+            losses: 0.0,
+            products: Vec::new(),
+        }
     }
 
     /// The model as it is now.
@@ -50,14 +61,15 @@ impl<M: Module> Trainer<M> {
     }
 
     /// Adds the gradients of a batch to those of the next step; [`Trainer::step`] takes it. `loss` is the batch's, and
-    /// `products` are, for the message if it diverges; the model is then as it was.
+    /// `products` are, for the message if that diverges; the model is then as it was.
     ///
     /// # Errors
     /// [`TrainError::Diverged`] if the loss is not finite.
     pub fn add(&mut self, loss: f64, gradients: GradientsParams, products: &[String]) -> Result<(), TrainError> {
         if !loss.is_finite() {
-            return Err(self.diverged("the loss", products));
+            return Err(self.diverged("the loss", products.to_vec()));
         }
+        self.products.extend_from_slice(products);
         if let Some(model) = &self.model {
             self.accumulator.accumulate(model, gradients);
         }
@@ -71,15 +83,16 @@ impl<M: Module> Trainer<M> {
         self.accumulated
     }
 
-    /// Takes a step down the mean gradient of the batches added since the last one. `products` are the last one's.
+    /// Takes a step down the mean gradient of the batches added since the last one.
     ///
     /// # Errors
     /// [`TrainError::Diverged`] if a gradient is not finite.
-    pub fn step(&mut self, products: &[String]) -> Result<StepReport, TrainError> {
+    pub fn step(&mut self) -> Result<StepReport, TrainError> {
         let batches = self.accumulated.max(1) as f64;
         let gradients = self.accumulator.grads();
         let loss = self.losses / batches;
         (self.accumulated, self.losses) = (0, 0.0);
+        let products = std::mem::take(&mut self.products);
         let sum = global_norm(self.model(), &gradients);
         if !sum.is_finite() {
             return Err(self.diverged("the norm of the gradients", products));
@@ -93,8 +106,8 @@ impl<M: Module> Trainer<M> {
         Ok(StepReport { loss, gradient_norm: sum / batches, learning_rate })
     }
 
-    fn diverged(&self, what: &'static str, products: &[String]) -> TrainError {
-        TrainError::Diverged { what, step: self.step + 1, products: products.join(", ") }
+    fn diverged(&self, what: &'static str, products: Vec<String>) -> TrainError {
+        TrainError::Diverged { what, step: self.step + 1, products }
     }
 }
 
@@ -144,7 +157,7 @@ mod tests {
         assert_eq!(trainer.step, 6);
         let bias = trainer.model().classifier.bias.as_ref().unwrap().val();
         add(&mut trainer, bias.sum(), &[]).unwrap();
-        trainer.step(&[]).unwrap();
+        trainer.step().unwrap();
         assert_eq!(trainer.step, 7);
     }
 
@@ -172,7 +185,7 @@ mod tests {
                 add(&mut trainer, loss, &[]).unwrap();
             }
             assert_eq!(trainer.waiting(), losses.len());
-            let report = trainer.step(&[]).unwrap();
+            let report = trainer.step().unwrap();
             assert_eq!(trainer.waiting(), 0);
             let values: Vec<f32> = weight(&trainer).into_data().iter::<f32>().collect();
             (values, report.loss, report.gradient_norm)

@@ -83,6 +83,17 @@ impl BadRow {
         self.error.code == codes::INPUT_LOST
     }
 
+    /// The row, for readers that need all of an input.
+    ///
+    /// # Errors
+    /// [`ReadError::Broken`] where [`BadRow::is_input_lost`].
+    pub fn of_whole(self, path: &Path) -> Result<Self, ReadError> {
+        if self.is_input_lost() {
+            return Err(ReadError::broken(path, format!("row {}: {}", self.row, self.error.message)));
+        }
+        Ok(self)
+    }
+
     /// A row of which nothing is known but its number.
     pub(crate) fn unreadable(row: u64, code: &'static str, message: impl Into<String>) -> Self {
         Self { row, id: None, columns: Vec::new(), error: row_error(code, message) }

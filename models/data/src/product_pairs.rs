@@ -1,6 +1,6 @@
 //! Pairs of products that stand in the row itself: two titles, two images and a label, without ids.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{BadRow, ReadError, codes, row_error};
 use crate::product::{AbsentImages, Ids, Keep, Product, ProductOptions, Products};
@@ -30,6 +30,8 @@ pub struct ProductPairOptions {
     pub header: Option<Vec<String>>,
     /// What becomes of images that cannot be had.
     pub absent_images: AbsentImages,
+    /// Folder of the image paths; the folder of the input file where `None`.
+    pub images: Option<PathBuf>,
 }
 
 impl Default for ProductPairOptions {
@@ -41,6 +43,7 @@ impl Default for ProductPairOptions {
             label_column: None,
             header: None,
             absent_images: AbsentImages::Refuse,
+            images: None,
         }
     }
 }
@@ -67,6 +70,7 @@ impl ProductPairs {
                 ids: Ids::Rows(ids.to_owned()),
                 absent_images: options.absent_images,
                 header: options.header.clone(),
+                images: options.images.clone(),
                 ..ProductOptions::default()
             };
             Products::open(path.as_ref(), &options)

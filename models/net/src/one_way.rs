@@ -2,7 +2,7 @@
 //!
 //! The context, `title [SEP]` and the image's tokens, attends to itself only, and is the same whatever is asked. The tokens of
 //! a tag, `[CLS] tag [SEP]`, attend to the context and to themselves; the tag's answer is read off its `[CLS]`. Tags know
-//! nothing of one another. All of it equals one sequence under a mask (tests/one_way.rs), at the price of the tags' own
+//! nothing of one another. All of it equals one sequence under a mask (tests/one_way/main.rs), at the price of the tags' own
 //! tokens.
 
 use burn::tensor::{Int, Tensor};

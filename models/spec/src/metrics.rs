@@ -1,5 +1,7 @@
 //! Measures of classification quality, shared by training, evaluation and calibration.
 
+use std::collections::BTreeMap;
+
 /// Counts of a yes/no decision against the truth.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Confusion {
@@ -52,6 +54,44 @@ impl Confusion {
     /// Harmonic mean of precision and recall.
     pub fn f1(&self) -> f64 {
         ratio(2 * self.true_positives, 2 * self.true_positives + self.false_positives + self.false_negatives)
+    }
+}
+
+/// Measures of decisions between classes: a mean over the classes that occur, each against all others.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct ByClass {
+    /// Share of right decisions.
+    pub accuracy: f64,
+    /// Mean of the classes' precisions.
+    pub precision: f64,
+    /// Mean of the classes' recalls.
+    pub recall: f64,
+    /// Mean of the classes' F1.
+    pub f1: f64,
+    /// Classes that occur.
+    pub classes: usize,
+}
+
+impl ByClass {
+    /// Counts decisions, each a class and the one it was taken for.
+    pub fn count(decisions: &[(usize, usize)]) -> Self {
+        let mut classes: BTreeMap<usize, Confusion> = BTreeMap::new();
+        for &(class, _) in decisions {
+            classes.entry(class).or_default();
+        }
+        for (class, counts) in &mut classes {
+            decisions.iter().for_each(|(truth, taken)| counts.add(taken == class, truth == class));
+        }
+        let right = decisions.iter().filter(|(class, taken)| class == taken).count();
+        let mean =
+            |measure: fn(&Confusion) -> f64| classes.values().map(measure).sum::<f64>() / classes.len().max(1) as f64;
+        Self {
+            accuracy: ratio(right, decisions.len()),
+            precision: mean(Confusion::precision),
+            recall: mean(Confusion::recall),
+            f1: mean(Confusion::f1),
+            classes: classes.len(),
+        }
     }
 }
 
@@ -121,7 +161,7 @@ pub fn grouped_roc_auc<G: Ord + Clone>(
     labels: &[bool],
     min_rows: usize,
 ) -> Option<(f64, usize)> {
-    let mut by_group: std::collections::BTreeMap<G, (Vec<f32>, Vec<bool>)> = std::collections::BTreeMap::new();
+    let mut by_group: BTreeMap<G, (Vec<f32>, Vec<bool>)> = BTreeMap::new();
     for ((group, &score), &label) in groups.iter().zip(scores).zip(labels) {
         let rows = by_group.entry(group.clone()).or_default();
         rows.0.push(score);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use mbsd_data::{BadRow, Column, Product, Products};
-use mbsd_spec::metrics::{Confusion, grouped_roc_auc, roc_auc};
+use mbsd_spec::metrics::{ByClass, Confusion, grouped_roc_auc, roc_auc};
 use mbsd_spec::{RowError, Task, Variant};
 use serde::Serialize;
 use serde_json::Value;
@@ -225,37 +225,21 @@ fn eval_classes(
         each(logits);
         Ok(())
     })?;
-    let mut by_class: BTreeMap<usize, Confusion> = BTreeMap::new();
-    for &(class, _) in &decisions {
-        by_class.entry(class).or_default();
-    }
-    for (class, counts) in &mut by_class {
-        for (truth, predicted) in &decisions {
-            match (truth == class, predicted == class) {
-                (true, true) => counts.true_positives += 1,
-                (true, false) => counts.false_negatives += 1,
-                (false, true) => counts.false_positives += 1,
-                (false, false) => counts.true_negatives += 1,
-            }
-        }
-    }
-    let right = decisions.iter().filter(|(class, predicted)| class == predicted).count();
-    let mean =
-        |measure: fn(&Confusion) -> f64| by_class.values().map(measure).sum::<f64>() / by_class.len().max(1) as f64;
+    let ByClass { accuracy, precision, recall, f1, classes } = ByClass::count(&decisions);
     Ok(Evaluation {
         task: model.task,
         engine: model.engine.name(),
         variant: options.variant,
-        accuracy: right as f64 / decisions.len().max(1) as f64,
-        precision: mean(Confusion::precision),
-        recall: mean(Confusion::recall),
-        f1: mean(Confusion::f1),
+        accuracy,
+        precision,
+        recall,
+        f1,
         threshold: None,
         thresholds: BTreeMap::new(),
         roc_auc: None,
         per_tag_roc_auc: None,
         tags: None,
-        classes: Some(by_class.len()),
+        classes: Some(classes),
         summary,
     })
 }

@@ -182,7 +182,7 @@ impl Plan {
         if let (Some(settings), Some(teacher)) = (&mut run.teacher, teacher) {
             settings.checkpoint = self.runs[teacher].name.clone().into();
         }
-        let text = toml::to_string(&run).map_err(|error| TrainError::run(stage.name(), error.to_string()))?;
+        let text = serde_json::Value::Object(run.decisive()).to_string();
         let name = format!("{}-{}", stage.name(), &sha256(text.as_bytes())[..DIGITS]);
         if let Some(known) = self.runs.iter().position(|known| known.name == name) {
             return Ok(known);
@@ -206,15 +206,22 @@ impl Plan {
             let Some(run) = measured(cell) else { continue };
             let same = first.objective == run.objective
                 && first.data.validation == run.data.validation
-                && first.data.validation_products == run.data.validation_products;
+                && first.data.validation_products == run.data.validation_products
+                && validation_pairs(first) == validation_pairs(run);
             if !same {
                 let place = format!("row `{}`", self.ablation.rows[cell.row].name);
-                let reason = "its task or validation products are not those of the first row";
+                let reason = "its task, validation products or pairs are not those of the first row";
                 return Err(TrainError::run(place, reason));
             }
         }
         Ok(())
     }
+}
+
+/// The labelled pairs that a task is measured on, where those are given.
+fn validation_pairs(run: &Run) -> Option<&PathBuf> {
+    let matching = run.matching.as_ref().and_then(|task| task.validation_pairs.as_ref());
+    matching.or(run.alignment.as_ref().and_then(|task| task.validation_pairs.as_ref()))
 }
 
 /// Whether weights of one model are weights of another.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use mbsd_data::staged::{make_folder_of, write_whole};
-use mbsd_data::{DuplicateIds, Keep, ProductOptions, Products};
+use mbsd_data::{BadRow, DuplicateIds, Keep, Product, ProductOptions, Products};
 use mbsd_spec::text::Tokenizer;
 
 use crate::TrainError;
@@ -64,5 +64,9 @@ fn titles(arguments: &Arguments, path: &Path) -> Result<Vec<String>, TrainError>
         duplicate_ids: DuplicateIds::Allow,
         ..ProductOptions::default()
     };
-    Ok(Products::open(path, &options)?.flatten().filter_map(|product| product.title).collect())
+    let title = |product: Result<Product, BadRow>| match product {
+        Ok(product) => product.title.map(Ok),
+        Err(bad) => bad.of_whole(path).err().map(|lost| Err(lost.into())),
+    };
+    Products::open(path, &options)?.filter_map(title).collect()
 }

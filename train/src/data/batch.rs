@@ -12,7 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use super::masking::Hidden;
-use super::{Augmentation, BatchPlan, Corpus, Masking, Row, TagSet};
+use super::{Augmentation, BatchPlan, Corpus, Item, Masking, Row, TagSet};
 
 /// What a batch holds besides text and pixels.
 #[derive(Debug, Clone)]
@@ -75,6 +75,8 @@ pub struct HostBatch {
     pub pixels: Option<Vec<f32>>,
     /// 1 for a product with an image; `None` where all have one.
     pub present: Option<Vec<f32>>,
+    /// For each row, 1 if its product has a title and 0 if not, and the same of an image; `None` where all have both.
+    pub modalities: Option<[Vec<f32>; 2]>,
     /// What stage 1 hides.
     pub hidden: Option<Hidden>,
     /// The same rows as a teacher reads them, with all that their products have.
@@ -263,7 +265,12 @@ impl Assembler {
 
     /// A batch without inputs yet.
     fn labelled(&self, products: &[Product], rows: &[(usize, &Row)]) -> HostBatch {
+        let items = rows.iter().map(|(_, row)| &self.corpus.items[row.item]);
+        let each =
+            |has: fn(&Item) -> bool| items.clone().map(|item| f32::from(u8::from(has(item)))).collect::<Vec<_>>();
+        let modalities = [each(|item| !item.title.is_empty()), each(|item| item.picture.is_some())];
         HostBatch {
+            modalities: modalities.iter().flatten().any(|&has| has == 0.0).then_some(modalities),
             products: products.iter().map(|product| self.corpus.items[product.item].id.clone()).collect(),
             positions: rows.iter().map(|&(position, _)| position).collect(),
             labels: rows.iter().map(|(_, row)| row.label).collect(),
@@ -454,8 +461,8 @@ impl HostBatch {
 mod tests {
     use mbsd_spec::image::RgbImage;
 
+    use super::super::TagSet;
     use super::super::corpus::Picture;
-    use super::super::{Item, TagSet};
     use super::*;
 
     const SIDE: usize = 32;
@@ -512,6 +519,8 @@ mod tests {
     fn a_product_without_an_image_is_marked_or_left_out() {
         let full = batch(&[2, 1], Variant::Full);
         assert_eq!(full.present, Some(vec![0.0, 1.0]));
+        assert_eq!(full.modalities, Some([vec![1.0, 1.0], vec![0.0, 1.0]]));
+        assert!(batch(&[0, 1], Variant::Full).modalities.is_none());
         let image = batch(&[2, 1], Variant::Image);
         assert_eq!((image.products, image.positions, image.present), (vec!["b".to_owned()], vec![1], None));
     }

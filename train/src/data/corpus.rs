@@ -1,9 +1,16 @@
 //! The products of a file in memory: titles as token ids, images resized.
 
 use std::borrow::Cow;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use mbsd_data::{Column, DuplicateIds, ImageSource, Keep, Product, ProductOptions, Products};
+use mbsd_data::{
+    BadRow, Column, DuplicateIds, ImageSource, Keep, Product, ProductOptions, ProductPair, ProductPairOptions,
+    ProductPairs, Products,
+};
 use mbsd_spec::image::{Preprocessor, RgbImage, decode};
 use mbsd_spec::text::{TextIds, Tokenizer};
 use rayon::prelude::*;
@@ -24,7 +31,7 @@ pub struct CorpusOptions {
     pub columns: Vec<String>,
     /// Words to take out of titles.
     pub redaction: Redaction,
-    /// Bytes of resized images to hold.
+    /// Bytes of resized images to hold. Of those beyond, encoded images that came with the rows go to a temporary file.
     pub cache_bytes: usize,
     /// Share of rows that may be unusable.
     pub max_bad_rows: f64,
@@ -41,7 +48,7 @@ pub struct Item {
     pub title: TextIds,
     /// Its image.
     pub picture: Option<Picture>,
-    /// The kept columns, in the order asked for; empty text where null.
+    /// The kept columns, in the order asked for; empty text where null or not there.
     pub values: Vec<String>,
 }
 
@@ -52,6 +59,8 @@ pub enum Picture {
     Resized(RgbImage),
     /// Encoded, because the cache was full. It has been decoded once.
     Encoded(ImageSource),
+    /// Encoded bytes that came with the row, for the same reason, in a file of the corpus.
+    Spilled(Arc<Mutex<File>>, Range<u64>),
 }
 
 impl Picture {
@@ -63,14 +72,53 @@ impl Picture {
         match self {
             Self::Resized(image) => Ok(Cow::Borrowed(image)),
             Self::Encoded(source) => decoded(source, preprocessor).map(Cow::Owned),
+            Self::Spilled(file, place) => {
+                let bytes = read_back(file, place).map_err(|error| format!("a temporary file: {error}"))?;
+                resized(&bytes, preprocessor).map(Cow::Owned)
+            }
         }
     }
 }
 
 fn decoded(source: &ImageSource, preprocessor: &Preprocessor) -> Result<RgbImage, String> {
     let bytes = source.read().map_err(|error| error.to_string())?;
-    let image = decode(&bytes).map_err(|error| error.to_string())?;
+    resized(&bytes, preprocessor)
+}
+
+fn resized(bytes: &[u8], preprocessor: &Preprocessor) -> Result<RgbImage, String> {
+    let image = decode(bytes).map_err(|error| error.to_string())?;
     Ok(preprocessor.resize(&image))
+}
+
+/// Where encoded images go that there is no memory for: a file without a name, gone with the process.
+#[derive(Debug, Default)]
+struct Spill {
+    file: Option<Arc<Mutex<File>>>,
+    end: u64,
+}
+
+fn read_back(file: &Mutex<File>, place: &Range<u64>) -> std::io::Result<Vec<u8>> {
+    let mut bytes = vec![0; (place.end - place.start) as usize];
+    let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+    file.seek(SeekFrom::Start(place.start))?;
+    file.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+impl Spill {
+    fn take(&mut self, bytes: &[u8]) -> std::io::Result<Picture> {
+        let file = match &self.file {
+            Some(file) => file.clone(),
+            None => self.file.insert(Arc::new(Mutex::new(tempfile::tempfile()?))).clone(),
+        };
+        let mut writer = file.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.seek(SeekFrom::Start(self.end))?;
+        writer.write_all(bytes)?;
+        drop(writer);
+        let start = self.end;
+        self.end += bytes.len() as u64;
+        Ok(Picture::Spilled(file, start..self.end))
+    }
 }
 
 /// The usable products of a file, and what is wrong with the others.
@@ -80,6 +128,10 @@ pub struct Corpus {
     pub items: Vec<Item>,
     /// One line for each row that cannot be used.
     pub bad_rows: Vec<String>,
+    /// Whether the limit was reached: the file may hold more products.
+    pub is_cut: bool,
+    /// Bytes of resized images.
+    pub cached_bytes: usize,
     titles: Vec<String>,
 }
 
@@ -90,14 +142,43 @@ impl Corpus {
     /// If the file cannot be read, has no usable row, or more unusable ones than allowed.
     pub fn read(path: &Path, options: &CorpusOptions, preprocessor: &Preprocessor) -> Result<Self, TrainError> {
         let keep = ProductOptions { keep: Keep::Named(options.columns.clone()), ..options.products.clone() };
-        let mut products = Products::open(path, &keep)?;
+        let products = Products::open(path, &keep)?;
         let positions: Vec<usize> =
             (options.columns.iter()).map(|name| position(products.columns(), name)).collect::<Option<_>>().ok_or_else(
                 || TrainError::run(path.display().to_string(), "a label column is also the id, title or image"),
             )?;
+        Self::of_rows(path, products, options.limit, &positions, options, preprocessor)
+    }
+
+    /// Reads a file whose rows hold two products each: they lie side by side, and the label is the one value of the first.
+    /// Columns are those of `pairs`.
+    ///
+    /// # Errors
+    /// As [`Corpus::read`].
+    pub fn read_pairs(
+        path: &Path,
+        pairs: &ProductPairOptions,
+        options: &CorpusOptions,
+        preprocessor: &Preprocessor,
+    ) -> Result<Self, TrainError> {
+        let products = ProductPairs::open(path, pairs)?.flat_map(|pair| match pair {
+            Ok(ProductPair { source, target, .. }) => vec![Ok(source), Ok(target)],
+            Err(bad) => vec![Err(bad)],
+        });
+        Self::of_rows(path, products, options.limit.map(|rows| 2 * rows), &[0], options, preprocessor)
+    }
+
+    fn of_rows(
+        path: &Path,
+        mut products: impl Iterator<Item = Result<Product, BadRow>>,
+        limit: Option<usize>,
+        positions: &[usize],
+        options: &CorpusOptions,
+        preprocessor: &Preprocessor,
+    ) -> Result<Self, TrainError> {
         let mut corpus = Self::default();
-        let mut room = options.cache_bytes;
-        let mut left = options.limit.unwrap_or(usize::MAX);
+        let mut spill = Spill::default();
+        let mut left = limit.unwrap_or(usize::MAX);
         loop {
             let chunk: Vec<_> = products.by_ref().take(CHUNK.min(left)).collect();
             if chunk.is_empty() {
@@ -113,11 +194,12 @@ impl Corpus {
                 .collect();
             for (product, image) in chunk.into_iter().zip(images) {
                 match product {
-                    Ok(product) => corpus.push(product, image, &positions, &options.redaction, &mut room),
-                    Err(bad) => corpus.bad_rows.push(bad.to_string()),
+                    Ok(product) => corpus.push(product, image, positions, options, &mut spill)?,
+                    Err(bad) => corpus.bad_rows.push(bad.of_whole(path)?.to_string()),
                 }
             }
         }
+        corpus.is_cut = left == 0;
         corpus.check(path, options.max_bad_rows)?;
         Ok(corpus)
     }
@@ -127,33 +209,36 @@ impl Corpus {
         product: Product,
         image: Option<Result<RgbImage, String>>,
         positions: &[usize],
-        redaction: &Redaction,
-        room: &mut usize,
-    ) {
+        options: &CorpusOptions,
+        spill: &mut Spill,
+    ) -> Result<(), TrainError> {
         let Product { row, id, title, image: source, columns } = product;
         let picture = match (image, source) {
             (Some(Ok(image)), Some(source)) => {
                 let bytes = image.as_raw().len();
-                if bytes <= *room {
-                    *room -= bytes;
-                    Some(Picture::Resized(image))
+                Some(if self.cached_bytes + bytes <= options.cache_bytes {
+                    self.cached_bytes += bytes;
+                    Picture::Resized(image)
+                } else if let ImageSource::Embedded { bytes, .. } = &source {
+                    spill.take(bytes).map_err(TrainError::io("write", std::env::temp_dir()))?
                 } else {
-                    Some(Picture::Encoded(source))
-                }
+                    Picture::Encoded(source)
+                })
             }
             (Some(Err(error)), _) => {
                 self.bad_rows.push(format!("row {row} (id {id}): {error}"));
-                return;
+                return Ok(());
             }
             _ => None,
         };
         if picture.is_none() && title.is_none() {
             self.bad_rows.push(format!("row {row} (id {id}): neither a title nor an image"));
-            return;
+            return Ok(());
         }
-        let values = positions.iter().map(|&position| text(&columns[position])).collect();
-        self.titles.push(redaction.apply(title.as_deref().unwrap_or_default()));
+        let values = positions.iter().map(|&position| columns.get(position).map_or_else(String::new, text)).collect();
+        self.titles.push(options.redaction.apply(title.as_deref().unwrap_or_default()));
         self.items.push(Item { id, title: TextIds::default(), picture, values });
+        Ok(())
     }
 
     fn check(&self, path: &Path, max_bad_rows: f64) -> Result<(), TrainError> {
@@ -208,5 +293,53 @@ fn text(value: &Value) -> String {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{ArrayRef, BinaryArray, RecordBatch, StringArray};
+    use mbsd_spec::Config;
+
+    use super::*;
+
+    #[test]
+    fn what_memory_has_no_room_for_is_read_back_from_the_disk() {
+        const SIDE: u32 = 32;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.parquet");
+        let encoded = |shade: u8| {
+            let mut bytes = std::io::Cursor::new(Vec::new());
+            let image = RgbImage::from_fn(20, 24, |x, y| image::Rgb([shade, x as u8, y as u8]));
+            image.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+            bytes.into_inner()
+        };
+        let images: Vec<Vec<u8>> = (0..5).map(|row| encoded(50 * row)).collect();
+        let columns: [(&str, ArrayRef); 3] = [
+            ("id", Arc::new(StringArray::from_iter_values((0..5).map(|row| format!("p{row}"))))),
+            ("title", Arc::new(StringArray::from_iter_values((0..5).map(|_| "hat")))),
+            ("image", Arc::new(BinaryArray::from_iter_values(&images))),
+        ];
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let file = File::create(&path).unwrap();
+        let mut writer = parquet::arrow::ArrowWriter::try_new(file, batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+
+        let preprocessor = Preprocessor::new(&Config { image_size: SIDE as usize, ..Config::base() });
+        let read = |cache_bytes| {
+            let options = CorpusOptions { cache_bytes, ..CorpusOptions::default() };
+            Corpus::read(&path, &options, &preprocessor).unwrap()
+        };
+        let (whole, two) = (read(usize::MAX), read(2 * 3 * (SIDE * SIDE) as usize + 1));
+        assert_eq!((whole.cached_bytes, two.cached_bytes), (5 * 3 * 1024, 2 * 3 * 1024));
+        let spilled = |item: &&Item| matches!(item.picture, Some(Picture::Spilled(..)));
+        assert_eq!(two.items.iter().filter(spilled).count(), 3);
+        // In any order, from several threads.
+        let pixels = |item: &Item| item.picture.as_ref().unwrap().image(&preprocessor).unwrap().into_owned();
+        (0..50).into_par_iter().for_each(|turn| {
+            let row = turn * 3 % 5;
+            assert!(pixels(&two.items[row]) == pixels(&whole.items[row]), "row {row}");
+        });
     }
 }

@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use mbsd_net::{Head, ImageInput, MaskedPatches, Mbsd, Network, PatchInput, TitleInput, patches_of};
 
-use super::sdmi::{SdmiSettings, UniModal, sdmi_losses};
+use super::sdmi::{Present, SdmiSettings, UniModal, sdmi_losses};
 use super::stage1::{PatchLoss, PatchTargets, Stage1Losses, TokenLayout, TokenTargets, stage1_losses};
 use super::{Teacher, binary_cross_entropy, cross_entropy};
 use crate::data::{Apart, Hidden, HostBatch, Portion, Targets};
@@ -212,6 +212,10 @@ fn stage2(model: &Mbsd, batch: &mut HostBatch, settings: SdmiSettings, device: &
     let rows = [batch.rows()];
     let labels: Vec<f32> = batch.labels.iter().map(|&label| label as f32).collect();
     let labels = Tensor::from_data(TensorData::new(labels, rows), device);
+    let present = batch.modalities.take().map(|both| {
+        let [text, image] = both.map(|has| Tensor::from_data(TensorData::new(has, rows), device));
+        Present { text, image }
+    });
     let (whole, uni_modal) = stage2_pooled(model, batch, settings.needs_uni_modal(), device);
     let qi = model.match_logits(whole);
     let uni_modal = uni_modal.map(|[qt_pooled, qv_pooled]| UniModal {
@@ -219,6 +223,7 @@ fn stage2(model: &Mbsd, batch: &mut HostBatch, settings: SdmiSettings, device: &
         qv_logits: model.match_logits(qv_pooled.clone()),
         qt_pooled,
         qv_pooled,
+        present,
     });
     let losses = sdmi_losses(qi, uni_modal, labels, settings);
     let mut terms = vec![("qi", losses.qi)];

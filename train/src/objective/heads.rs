@@ -7,8 +7,13 @@ use burn::tensor::{Int, Tensor};
 /// overflow. Smoothing moves that much of the label's mass to both labels.
 pub fn binary_cross_entropy(logits: Tensor<1>, labels: Tensor<1>, smoothing: f64) -> Tensor<1> {
     let labels = if smoothing > 0.0 { labels * (1.0 - smoothing) + smoothing / 2.0 } else { labels };
+    binary_cross_entropies(logits, labels).mean()
+}
+
+/// The terms of [`binary_cross_entropy`] without smoothing, `[batch]`.
+pub(super) fn binary_cross_entropies(logits: Tensor<1>, labels: Tensor<1>) -> Tensor<1> {
     let softplus = logits.clone().abs().neg().exp().log1p();
-    (logits.clone().clamp_min(0.0) - logits * labels + softplus).mean()
+    logits.clone().clamp_min(0.0) - logits * labels + softplus
 }
 
 /// Mean over the batch of -log softmax(x) at the class, for `[batch, classes]` and `[batch]`. Smoothing moves that much of

@@ -11,7 +11,7 @@ use burn::tensor::activation::{log_sigmoid, sigmoid};
 use burn::tensor::{Bool, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::binary_cross_entropy;
+use super::{binary_cross_entropies, binary_cross_entropy};
 
 /// Which way the divergence of Eq. 7 is taken. In both the stronger modality's probability is a constant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,6 +90,18 @@ pub struct UniModal {
     pub qt_pooled: Tensor<2>,
     /// Pooled vectors of query and image, `[batch, hidden]`.
     pub qv_pooled: Tensor<2>,
+    /// Which rows have what; `None` where all have both.
+    pub present: Option<Present>,
+}
+
+/// 1 for a row whose product has the modality and 0 for one whose product lacks it, `[batch]` each. A modality that is not there
+/// neither learns nor teaches: its losses are 0.
+#[derive(Debug, Clone)]
+pub struct Present {
+    /// A title.
+    pub text: Tensor<1>,
+    /// An image.
+    pub image: Tensor<1>,
 }
 
 /// The losses of a batch, `[1]` each.
@@ -160,16 +172,18 @@ pub fn sdmi_losses(
 }
 
 fn uni_modal_losses(inputs: UniModal, labels: Tensor<1>, settings: SdmiSettings) -> UniModalLosses {
-    let UniModal { qt_logits, qv_logits, qt_pooled, qv_pooled } = inputs;
+    let UniModal { qt_logits, qv_logits, qt_pooled, qv_pooled, present } = inputs;
+    let both = present.as_ref().map(|present| present.text.clone() * present.image.clone());
+    let (has_text, has_image) = present.map(|present| (present.text, present.image)).unzip();
     let sign = labels.clone() * 2.0 - 1.0;
     let text = qt_logits.clone() * sign.clone();
     let image = qv_logits.clone() * sign;
     let distance = (qt_pooled - qv_pooled).square().mean_dim(1).squeeze_dim::<1>(1);
-    let text_teaches = distillation(text.clone(), image.clone(), distance.clone(), settings);
-    let image_teaches = distillation(image, text, distance, settings);
+    let text_teaches = distillation(text.clone(), image.clone(), distance.clone(), both.clone(), settings);
+    let image_teaches = distillation(image, text, distance, both, settings);
     UniModalLosses {
-        qt: binary_cross_entropy(qt_logits, labels.clone(), 0.0),
-        qv: binary_cross_entropy(qv_logits, labels, 0.0),
+        qt: with(has_text, binary_cross_entropies(qt_logits, labels.clone())).mean(),
+        qv: with(has_image, binary_cross_entropies(qv_logits, labels)).mean(),
         kl: text_teaches.kl.clone() + image_teaches.kl.clone(),
         rs: text_teaches.rs.clone() + image_teaches.rs.clone(),
         text_teaches,
@@ -177,13 +191,28 @@ fn uni_modal_losses(inputs: UniModal, labels: Tensor<1>, settings: SdmiSettings)
     }
 }
 
-/// One modality's lessons to the other, from the margins of both and the distance of their pooled vectors, `[batch]` each.
-fn distillation(teacher: Tensor<1>, pupil: Tensor<1>, distance: Tensor<1>, settings: SdmiSettings) -> Distillation {
+/// The rows that have what it takes; 0 for the others.
+fn with(present: Option<Tensor<1>>, rows: Tensor<1>) -> Tensor<1> {
+    match present {
+        Some(present) => rows * present,
+        None => rows,
+    }
+}
+
+/// One modality's lessons to the other, from the margins of both, the distance of their pooled vectors, and which rows have both,
+/// `[batch]` each.
+fn distillation(
+    teacher: Tensor<1>,
+    pupil: Tensor<1>,
+    distance: Tensor<1>,
+    both: Option<Tensor<1>>,
+    settings: SdmiSettings,
+) -> Distillation {
     let teacher = teacher.detach();
     let fixed_pupil = pupil.clone().detach();
     let taught: Tensor<1, Bool> =
         teacher.clone().greater(fixed_pupil.clone()).bool_and(teacher.clone().greater_elem(0.0));
-    let taught = taught.float();
+    let taught = with(both, taught.float());
     let divisor = match settings.average {
         Average::Batch => Tensor::full([1], taught.dims()[0] as f64, &taught.device()),
         Average::PerDirection => taught.clone().sum().clamp_min(1.0),

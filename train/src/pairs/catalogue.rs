@@ -99,7 +99,7 @@ impl Catalogue {
             let row = match row {
                 Ok(row) => row,
                 Err(bad) => {
-                    count.bad(format_args!("products {bad}"));
+                    count.unreadable("products", bad, &input.path)?;
                     continue;
                 }
             };

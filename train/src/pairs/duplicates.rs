@@ -169,7 +169,7 @@ fn read(settings: &DuplicateSettings, summary: &mut DuplicateSummary) -> Result<
         let row = match row {
             Ok(row) => row,
             Err(bad) => {
-                count.bad(format_args!("products {bad}"));
+                count.unreadable("products", bad, &settings.products)?;
                 continue;
             }
         };

@@ -62,7 +62,7 @@ impl RawLog {
             let row = match row {
                 Ok(row) => row,
                 Err(bad) => {
-                    count.bad(format_args!("log {bad}"));
+                    count.unreadable("log", bad, &input.path)?;
                     continue;
                 }
             };

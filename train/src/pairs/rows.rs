@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use mbsd_data::BadRow;
 
 use super::PairsError;
 
@@ -31,6 +32,15 @@ impl RowCount {
         if self.named.len() < NAMED {
             self.named.push(what.to_string());
         }
+    }
+
+    /// A row that cannot be read, of a file that people call `what`.
+    ///
+    /// # Errors
+    /// [`PairsError::Data`] if the rows from here on are lost: a part of a file is no whole one with bad rows.
+    pub(super) fn unreadable(&mut self, what: &str, bad: BadRow, path: &Path) -> Result<(), PairsError> {
+        self.bad(format_args!("{what} {}", bad.of_whole(path)?));
+        Ok(())
     }
 
     /// # Errors

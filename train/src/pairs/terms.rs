@@ -100,7 +100,7 @@ impl Terms {
             let row = match row {
                 Ok(row) => row,
                 Err(bad) => {
-                    count.bad(format_args!("titles {bad}"));
+                    count.unreadable("titles", bad, path)?;
                     continue;
                 }
             };

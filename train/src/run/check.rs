@@ -1,10 +1,16 @@
 //! What can be checked before any data are read.
 
+use std::path::PathBuf;
+
+use mbsd_data::input_files;
 use mbsd_net::STANDARD_DEVIATION;
 use mbsd_spec::{Architecture, Attention, Task};
 
 use super::{ArithmeticName, Objective, Run};
 use crate::TrainError;
+
+/// Tokens of the shortest row with a word.
+const LEAST_TOKENS: usize = 3;
 
 impl Run {
     /// Checks what can be checked without reading data.
@@ -16,6 +22,10 @@ impl Run {
         self.check_architecture(config.architecture)?;
         self.check_attention(config.attention)?;
         self.check_teacher()?;
+        if self.model.weights.is_some() && self.tokenizer.file.is_none() {
+            let reason = "model.weights belong to a vocabulary: give its vocab.txt or tokenizer.json";
+            return wrong("tokenizer.file", reason.into());
+        }
         let share = |place: &str, value: f64, most: f64| {
             if (0.0..=most).contains(&value) {
                 Ok(())
@@ -34,6 +44,12 @@ impl Run {
         share("training.label_smoothing", training.label_smoothing, 0.5)?;
         share("training.crop", training.crop, 1.0)?;
         positive("training.keep", training.keep)?;
+        positive("data.validation_products", self.data.validation_products.unwrap_or(1))?;
+        let pairs = self.stage2.as_ref().and_then(|stage| stage.pairs_per_epoch);
+        positive("stage2.pairs_per_epoch", pairs.unwrap_or(1))?;
+        if let Some(tokens) = self.data.max_text_tokens.filter(|&tokens| tokens < LEAST_TOKENS) {
+            return wrong("data.max_text_tokens", format!("{tokens} is fewer than [CLS], a token and [SEP]"));
+        }
         positive("match.tags_per_product", self.matching.as_ref().map_or(1, |settings| settings.tags_per_product))?;
         positive("training.checkpoint_steps", training.checkpoint_steps.unwrap_or(1))?;
         positive("optimizer.accumulation", self.optimizer.accumulation)?;
@@ -66,22 +82,29 @@ impl Run {
                 return wrong(place, format!("{value} is not between 0 and 1"));
             }
         }
-        let files = [Some(&self.data.train), Some(&self.data.validation), self.data.images.as_ref()]
+        for input in self.inputs() {
+            for file in input_files(input)? {
+                std::fs::metadata(&file).map_err(TrainError::io("read", &file))?;
+            }
+        }
+        let files = [&self.data.images, &self.model.config, &self.model.weights, &self.model.checkpoint]
             .into_iter()
-            .chain([&self.model.config, &self.model.weights, &self.model.checkpoint].map(Option::as_ref))
+            .map(Option::as_ref)
             .chain([self.tokenizer.file.as_ref(), self.teacher.as_ref().map(|teacher| &teacher.checkpoint)])
-            .chain(self.stage2.iter().flat_map(|stage| [Some(&stage.pairs), Some(&stage.validation_pairs)]))
-            .chain(self.alignment.iter().flat_map(|task| [Some(&task.pairs), Some(&task.validation_pairs)]))
-            .chain(
-                self.matching
-                    .iter()
-                    .flat_map(|task| [&task.tags, &task.pairs, &task.validation_pairs].map(Option::as_ref)),
-            )
-            .chain(self.classification.iter().map(|settings| settings.labels.as_ref()));
+            .chain(self.matching.iter().map(|task| task.tags.as_ref()))
+            .chain(self.classification.iter().map(|task| task.labels.as_ref()));
         for path in files.flatten() {
             std::fs::metadata(path).map_err(TrainError::io("read", path))?;
         }
         Ok(())
+    }
+
+    /// The tables it reads: files, folders or patterns.
+    fn inputs(&self) -> impl Iterator<Item = &PathBuf> {
+        let stage2 = self.stage2.iter().flat_map(|stage| [&stage.pairs, &stage.validation_pairs]);
+        let alignment = self.alignment.iter().flat_map(|task| [&task.pairs, &task.validation_pairs]);
+        let matching = self.matching.iter().flat_map(|task| [&task.pairs, &task.validation_pairs]);
+        [&self.data.train, &self.data.validation].into_iter().chain(stage2.chain(alignment).chain(matching).flatten())
     }
 
     /// Networks that MBSD is compared with learn tasks, from the beginning or, as BERT, from a BERT's weights.
@@ -144,19 +167,65 @@ impl Run {
                 "it has weights and dimensions: leave out weights and config",
             ));
         }
-        if let Some(settings) = &self.matching {
-            let reason = match (&settings.tags, &settings.pairs, &settings.validation_pairs) {
-                (Some(_), None, None) if settings.attributes.is_empty() => {
-                    "name the columns of the tags, such as attributes = { Colour = \"colour\" }"
+        self.check_rows()
+    }
+
+    /// There must be one account of the rows of stage 2, match or alignment.
+    fn check_rows(&self) -> Result<(), TrainError> {
+        let wrong = |place: &str, reason: &str| Err(TrainError::run(place, reason));
+        let accounts = |pairs: [&Option<PathBuf>; 2], own: bool| match pairs.map(Option::is_some) {
+            [true, true] => !own,
+            [false, false] => own,
+            _ => false,
+        };
+        if let Some(stage) = &self.stage2 {
+            if !accounts([&stage.pairs, &stage.validation_pairs], stage.query_column.is_some()) {
+                return wrong("stage2", "it needs pairs and validation_pairs, or query_column");
+            }
+            if stage.label_column.is_some() && stage.query_column.is_none() {
+                return wrong("stage2.label_column", "it goes with query_column; in files of pairs it is `label`");
+            }
+        }
+        if let Some(task) = &self.alignment {
+            let own = [&task.source_columns, &task.target_columns].map(Option::is_some);
+            if own[0] != own[1] || !accounts([&task.pairs, &task.validation_pairs], own[0]) {
+                let reason = "it needs pairs and validation_pairs, or source_columns and target_columns";
+                return wrong("alignment", reason);
+            }
+            if task.label_column.is_some() && !own[0] {
+                return wrong("alignment.label_column", "it goes with source_columns; in files of pairs it is `label`");
+            }
+        }
+        if let Some(task) = &self.matching {
+            let own = task.tag_column.is_some();
+            let files = accounts([&task.pairs, &task.validation_pairs], own);
+            match &task.tags {
+                Some(_) if own || task.pairs.is_some() || task.validation_pairs.is_some() => {
+                    return wrong(
+                        "match",
+                        "it needs tags and attributes, or pairs and validation_pairs, or tag_column",
+                    );
                 }
-                (Some(_), None, None) => return Ok(()),
-                (None, Some(_), Some(_)) if settings.attributes.is_empty() && settings.tags_per_product > 1 => {
-                    "tags_per_product draws from attributes; with pairs, the file says which tags a product has"
+                Some(_) if task.attributes.is_empty() => {
+                    let reason = "name the columns of the tags, such as attributes = { Colour = \"colour\" }";
+                    return wrong("match", reason);
                 }
-                (None, Some(_), Some(_)) if settings.attributes.is_empty() => return Ok(()),
-                _ => "it needs tags and attributes, or pairs and validation_pairs",
-            };
-            return Err(TrainError::run("match", reason));
+                Some(_) => {}
+                None if !files || !task.attributes.is_empty() => {
+                    return wrong(
+                        "match",
+                        "it needs tags and attributes, or pairs and validation_pairs, or tag_column",
+                    );
+                }
+                None if task.tags_per_product > 1 => {
+                    let reason = "it draws from attributes; else the rows say which tags a product has";
+                    return wrong("match.tags_per_product", reason);
+                }
+                None => {}
+            }
+            if task.label_column.is_some() && !own {
+                return wrong("match.label_column", "it goes with tag_column; in files of pairs it is `label`");
+            }
         }
         Ok(())
     }

@@ -3,13 +3,18 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use mbsd_data::ProductPairOptions;
 use mbsd_spec::Task;
 use serde::{Deserialize, Serialize};
 
+use super::settings::DataSettings;
 use crate::TrainError;
 use crate::data::PatchMasking;
 use crate::objective::sdmi::{Average, KlDirection, SdmiSettings};
 use crate::objective::stage1::PatchLoss;
+
+/// The column of labels, unless another is named.
+const LABEL: &str = "label";
 
 /// What a run minimises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,9 +122,13 @@ impl Stage1Settings {
 #[serde(deny_unknown_fields)]
 pub struct Stage2Settings {
     /// Pairs over the training products: columns `product`, `query`, `label`.
-    pub pairs: PathBuf,
+    pub pairs: Option<PathBuf>,
     /// Pairs over the validation products.
-    pub validation_pairs: PathBuf,
+    pub validation_pairs: Option<PathBuf>,
+    /// Instead of pairs, the column of the products' own files with the query.
+    pub query_column: Option<String>,
+    /// Beside it, the column with the label, `label` by default.
+    pub label_column: Option<String>,
     /// Pairs drawn for each epoch; all by default.
     pub pairs_per_epoch: Option<usize>,
     /// Direction of the divergence; the recipe's by default.
@@ -154,7 +163,7 @@ impl Stage2Settings {
     }
 }
 
-/// How match rows come about: from attribute columns of the products, or from labelled pairs.
+/// How match rows come about: from attribute columns of the products, from labelled pairs, or from a tag in each row.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MatchSettings {
@@ -167,6 +176,10 @@ pub struct MatchSettings {
     pub pairs: Option<PathBuf>,
     /// Labelled pairs over the validation products.
     pub validation_pairs: Option<PathBuf>,
+    /// Or the column of the products' own files with the tag.
+    pub tag_column: Option<String>,
+    /// Beside it, the column with the label, `label` by default.
+    pub label_column: Option<String>,
     /// Whether the words of the tags' values are taken out of titles, so that text alone does not give them away. With
     /// `attributes`.
     #[serde(default = "yes")]
@@ -177,6 +190,39 @@ pub struct MatchSettings {
     /// Tags drawn for each product and epoch. With `attributes`.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub tags_per_product: usize,
+}
+
+/// A column of text and one of labels, in that order, in the products' own files.
+fn own_columns(text: Option<&String>, label: Option<&String>) -> Option<[String; 2]> {
+    Some([text?.clone(), label.map_or_else(|| LABEL.to_owned(), String::clone)])
+}
+
+impl Stage2Settings {
+    /// The columns of query and label, where each row has them.
+    pub fn own_columns(&self) -> Option<[String; 2]> {
+        own_columns(self.query_column.as_ref(), self.label_column.as_ref())
+    }
+}
+
+impl MatchSettings {
+    /// The columns of tag and label, where each row has them.
+    pub fn own_columns(&self) -> Option<[String; 2]> {
+        own_columns(self.tag_column.as_ref(), self.label_column.as_ref())
+    }
+}
+
+impl AlignmentSettings {
+    /// How the two products of a row lie in the products' files, where a row holds both.
+    pub fn rows(&self, data: &DataSettings) -> Option<ProductPairOptions> {
+        Some(ProductPairOptions {
+            source_columns: self.source_columns.clone()?,
+            target_columns: self.target_columns.clone()?,
+            label_column: Some(self.label_column.clone().unwrap_or_else(|| LABEL.to_owned())),
+            header: data.header.clone(),
+            absent_images: data.absent_images,
+            images: data.images.clone(),
+        })
+    }
 }
 
 /// What to classify by.
@@ -194,9 +240,15 @@ pub struct ClassificationSettings {
 #[serde(deny_unknown_fields)]
 pub struct AlignmentSettings {
     /// Pairs of training products: columns `source`, `target`, `label`.
-    pub pairs: PathBuf,
+    pub pairs: Option<PathBuf>,
     /// Pairs of validation products.
-    pub validation_pairs: PathBuf,
+    pub validation_pairs: Option<PathBuf>,
+    /// Instead of pairs, the columns of the title and the image of the first product, where a row holds both.
+    pub source_columns: Option<[String; 2]>,
+    /// Those of the second.
+    pub target_columns: Option<[String; 2]>,
+    /// Beside them, the column with the label, `label` by default.
+    pub label_column: Option<String>,
     /// What the head reads of two products.
     #[serde(default)]
     pub head: AlignmentHead,

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use mbsd_data::{AbsentImages, Ids, ProductOptions};
 use mbsd_spec::config::AttentionName;
 use mbsd_spec::{Architecture, Attention, Config, Patchify};
 use serde::{Deserialize, Serialize};
@@ -139,12 +140,31 @@ pub struct DataSettings {
     pub max_text_tokens: Option<usize>,
     /// Validation products used, the first ones; all by default.
     pub validation_products: Option<usize>,
-    /// Memory for resized images, in MiB; what exceeds it is decoded again each epoch.
+    /// Memory for resized images, in MiB; what exceeds it stays encoded, on the disk, and is decoded again each epoch.
     #[serde(default = "default_cache")]
     pub cache_mib: usize,
+    /// Where ids come from.
+    #[serde(default)]
+    pub ids: IdSource,
+    /// What becomes of images that cannot be had.
+    #[serde(default)]
+    pub absent_images: AbsentImages,
+    /// The columns of CSV and TSV files without a header line, from left to right.
+    pub header: Option<Vec<String>>,
     /// Share of rows that may be unusable before the run stops.
     #[serde(default = "default_bad_rows")]
     pub max_bad_rows: f64,
+}
+
+/// Where the ids of products come from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IdSource {
+    /// The id column.
+    #[default]
+    Column,
+    /// The row's number: for files without ids, such as the paper's samples.
+    Rows,
 }
 
 fn default_id() -> String {
@@ -161,6 +181,22 @@ fn default_cache() -> usize {
 }
 fn default_bad_rows() -> f64 {
     0.05
+}
+
+impl DataSettings {
+    /// How products lie in its files.
+    pub fn products(&self) -> ProductOptions {
+        ProductOptions {
+            id_column: self.id_column.clone(),
+            title_column: self.title_column.clone(),
+            image_column: self.image_column.clone(),
+            images: self.images.clone(),
+            ids: if self.ids == IdSource::Rows { Ids::Rows(String::new()) } else { Ids::Column },
+            absent_images: self.absent_images,
+            header: self.header.clone(),
+            ..ProductOptions::default()
+        }
+    }
 }
 
 impl ModelSettings {

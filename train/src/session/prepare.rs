@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use mbsd_data::{ProductOptions, read_tags};
+use mbsd_data::{DuplicateIds, ProductOptions, read_tags};
 use mbsd_net::Head;
 use mbsd_spec::image::Preprocessor;
 use mbsd_spec::text::Tokenizer;
@@ -45,17 +45,23 @@ pub(super) fn prepare(run: &Run, resumed: Option<&Path>) -> Result<Prepared, Tra
     // Pixels depend on the image size alone, which the vocabulary does not change.
     let preprocessor = Preprocessor::new(&run.model.config(1)?);
     let options = corpus_options(run, tag_names.as_deref());
-    let mut train = Corpus::read(&run.data.train, &options, &preprocessor)?;
-    let limited = CorpusOptions { limit: run.data.validation_products, ..options };
-    let mut validation = Corpus::read(&run.data.validation, &limited, &preprocessor)?;
+    let sides = run.alignment.as_ref().and_then(|task| task.rows(&run.data));
+    let read = |path: &Path, options: &CorpusOptions| match &sides {
+        Some(sides) => Corpus::read_pairs(path, sides, options, &preprocessor),
+        None => Corpus::read(path, options, &preprocessor),
+    };
+    let mut train = read(&run.data.train, &options)?;
+    let cache_bytes = options.cache_bytes - train.cached_bytes;
+    let limited = CorpusOptions { limit: run.data.validation_products, cache_bytes, ..options };
+    let mut validation = read(&run.data.validation, &limited)?;
     for (name, corpus) in [("training", &train), ("validation", &validation)] {
         super::name_bad_rows(name, &corpus.bad_rows);
     }
 
     let teacher = run.teacher.as_ref().map(|teacher| read_parts(&teacher.checkpoint)).transpose()?;
     let parts = resumed.map(read_parts).transpose()?;
-    let (known_tokenizer, known_labels) =
-        parts.map_or((None, None), |(_, tokenizer, labels)| (Some(tokenizer), labels));
+    let (known, known_tokenizer, known_labels) =
+        parts.map_or((None, None, None), |(config, tokenizer, labels)| (Some(config), Some(tokenizer), labels));
     let Rows { train: source, validation: validation_rows, tags, head, labels } =
         rows(run, [&train, &validation], tag_names, known_labels)?;
     let tokenizer = match known_tokenizer {
@@ -64,7 +70,7 @@ pub(super) fn prepare(run: &Run, resumed: Option<&Path>) -> Result<Prepared, Tra
     };
     train.tokenize(&tokenizer);
     validation.tokenize(&tokenizer);
-    let config = run.model.config(tokenizer.vocab_size())?;
+    let config = known.map_or_else(|| run.model.config(tokenizer.vocab_size()), Ok)?;
     let form = form(run, &config);
     if let Some(title_position) = form.title_position.filter(|position| position + 2 > form.max_tokens) {
         let reason =
@@ -184,24 +190,24 @@ fn check_tags(settings: &MatchSettings, path: &Path, tags: &[String]) -> Result<
 
 fn corpus_options(run: &Run, tags: Option<&[String]>) -> CorpusOptions {
     let data = &run.data;
+    let own = run.stage2.as_ref().and_then(|stage| stage.own_columns());
+    let own = own.or_else(|| run.matching.as_ref().and_then(|task| task.own_columns()));
     let (columns, redaction) = match (&run.matching, &run.classification) {
         (Some(settings), _) => {
             let values = tags.unwrap_or_default().iter().filter_map(|tag| tag.split_once(':')).map(|(_, value)| value);
             let words = settings.redact.iter().map(String::as_str);
             let redaction =
                 if settings.redact_tags { Redaction::new(values.chain(words)) } else { Redaction::new(words) };
-            (settings.attributes.values().cloned().collect(), redaction)
+            (settings.attributes.values().cloned().chain(own.iter().flatten().cloned()).collect(), redaction)
         }
         (None, Some(settings)) => (vec![settings.label_column.clone()], Redaction::default()),
-        (None, None) => (Vec::new(), Redaction::default()),
+        (None, None) => (own.iter().flatten().cloned().collect(), Redaction::default()),
     };
     CorpusOptions {
         products: ProductOptions {
-            id_column: data.id_column.clone(),
-            title_column: data.title_column.clone(),
-            image_column: data.image_column.clone(),
-            images: data.images.clone(),
-            ..ProductOptions::default()
+            // A product has a row for each of its tags.
+            duplicate_ids: if own.is_some() { DuplicateIds::Allow } else { DuplicateIds::Refuse },
+            ..data.products()
         },
         columns,
         redaction,
@@ -219,7 +225,15 @@ fn tokenizer(
 ) -> Result<Tokenizer, TrainError> {
     let settings = &run.tokenizer;
     Ok(match (&settings.file, &run.model.checkpoint, teachers) {
-        (Some(path), ..) => Tokenizer::from_file(path)?,
+        (Some(path), checkpoint, _) => {
+            let tokenizer = Tokenizer::from_file(path)?;
+            let known = checkpoint.as_ref().map(|folder| read_parts(folder)).transpose()?;
+            if known.is_some_and(|(_, known, _)| known.to_json() != tokenizer.to_json()) {
+                let reason = format!("{} is not the tokenizer of model.checkpoint: leave it out", path.display());
+                return Err(TrainError::run("tokenizer.file", reason));
+            }
+            tokenizer
+        }
         (None, Some(folder), _) => read_parts(folder)?.1,
         (None, None, Some(tokenizer)) => tokenizer.clone(),
         (None, None, None) => {

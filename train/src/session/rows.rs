@@ -1,17 +1,18 @@
 //! Rows to train on, by objective: from attribute columns, label columns, or files of labelled pairs.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use mbsd_data::{PairOptions, Pairs};
+use mbsd_data::{PairOptions, Pairs, truth};
 use mbsd_net::Head;
 use rand::seq::SliceRandom;
+use serde_json::Value;
 
 use super::random;
 use crate::TrainError;
 use crate::checkpoint::read_lines;
 use crate::data::{Attributes, Corpus, Item, Row};
-use crate::run::{AlignmentHead, MatchSettings, Objective, Run};
+use crate::run::{AlignmentHead, Objective, Run};
 
 /// Where training rows come from.
 #[derive(Debug)]
@@ -62,17 +63,15 @@ pub(super) fn rows(
     Ok(match (run.objective, &run.stage2, &run.matching, &run.classification, &run.alignment) {
         (Objective::Stage1, ..) => rows(RowSource::Fixed(whole(train), None), whole(validation), Head::Match),
         (Objective::Stage2, Some(stage), ..) => {
-            let mut texts = Texts::default();
-            let source =
-                RowSource::Fixed(described(run, &stage.pairs, "query", train, &mut texts)?, stage.pairs_per_epoch);
-            let validation = described(run, &stage.validation_pairs, "query", validation, &mut texts)?;
+            let pairs = [stage.pairs.as_ref(), stage.validation_pairs.as_ref()];
+            let ([train, validation], texts) = with_texts(run, pairs, "query", corpora)?;
+            let source = RowSource::Fixed(train, stage.pairs_per_epoch);
             Rows { tags: Some(texts.names), ..rows(source, validation, Head::Match) }
         }
-        (Objective::Match, _, Some(MatchSettings { pairs: Some(pairs), validation_pairs: Some(others), .. }), ..) => {
-            let mut texts = Texts::default();
-            let source = RowSource::Fixed(described(run, pairs, "tag", train, &mut texts)?, None);
-            let validation = described(run, others, "tag", validation, &mut texts)?;
-            Rows { tags: Some(texts.names), ..rows(source, validation, Head::Match) }
+        (Objective::Match, _, Some(settings), ..) if settings.tags.is_none() => {
+            let pairs = [settings.pairs.as_ref(), settings.validation_pairs.as_ref()];
+            let ([train, validation], texts) = with_texts(run, pairs, "tag", corpora)?;
+            Rows { tags: Some(texts.names), ..rows(RowSource::Fixed(train, None), validation, Head::Match) }
         }
         (Objective::Match, _, Some(settings), ..) => {
             let tags = tags.unwrap_or_default();
@@ -88,28 +87,44 @@ pub(super) fn rows(
                 (None, None) => distinct_labels(&train.items),
             };
             let head = Head::Classification { classes: labels.len() };
-            let source = RowSource::Fixed(labelled(&train.items, &labels), None);
-            Rows { labels: Some(labels.clone()), ..rows(source, labelled(&validation.items, &labels), head) }
+            let of = |path: &Path, corpus: &Corpus| -> Result<Vec<Row>, TrainError> {
+                let (rows, bad) = labelled(&corpus.items, &labels);
+                check_bad(run, path, rows.len(), &bad)?;
+                Ok(rows)
+            };
+            let source = RowSource::Fixed(of(&run.data.train, train)?, None);
+            Rows { labels: Some(labels.clone()), ..rows(source, of(&run.data.validation, validation)?, head) }
         }
         (Objective::Alignment, .., Some(settings)) => {
-            let source = RowSource::Fixed(compared(run, &settings.pairs, train)?, None);
+            let of = |pairs: Option<&PathBuf>, products: &PathBuf, corpus: &Corpus| -> Result<Vec<Row>, TrainError> {
+                let (rows, bad) = pairs.map_or_else(|| Ok(side_by_side(corpus)), |path| compared(path, corpus))?;
+                check_bad(run, pairs.unwrap_or(products), rows.len(), &bad)?;
+                Ok(rows)
+            };
+            let source = RowSource::Fixed(of(settings.pairs.as_ref(), &run.data.train, train)?, None);
+            let validation = of(settings.validation_pairs.as_ref(), &run.data.validation, validation)?;
             let head = match settings.head {
                 AlignmentHead::Linear => Head::Alignment,
                 AlignmentHead::Comparison => Head::Comparison,
             };
-            rows(source, compared(run, &settings.validation_pairs, validation)?, head)
+            rows(source, validation, head)
         }
         (objective, ..) => return Err(TrainError::run("objective", format!("the run has no table [{objective}]"))),
     })
 }
 
-/// Rows of the products whose label is one of `labels`.
-pub(crate) fn labelled(items: &[Item], labels: &[String]) -> Vec<Row> {
+/// Rows of the products whose label is one of `labels`. Products without a label are left out.
+pub(crate) fn labelled(items: &[Item], labels: &[String]) -> Usable {
     let index: HashMap<&String, u32> = labels.iter().zip(0..).collect();
-    let class = |item: &Item| item.values.first().and_then(|value| index.get(value)).copied();
-    let rows =
-        items.iter().enumerate().map(|(item, product)| Some(Row { item, label: class(product)?, ..Row::default() }));
-    rows.flatten().collect()
+    let (mut rows, mut bad) = (Vec::new(), Vec::new());
+    for (item, product) in items.iter().enumerate() {
+        let Some(label) = product.values.first().filter(|label| !label.is_empty()) else { continue };
+        match index.get(label) {
+            Some(&label) => rows.push(Row { item, label, ..Row::default() }),
+            None => bad.push(format!("product {}: `{label}` is none of the classes", product.id)),
+        }
+    }
+    (rows, bad)
 }
 
 fn distinct_labels(items: &[Item]) -> Vec<String> {
@@ -119,8 +134,9 @@ fn distinct_labels(items: &[Item]) -> Vec<String> {
 
 /// Tags or queries met in files, each once.
 #[derive(Debug, Default)]
-struct Texts {
-    names: Vec<String>,
+pub(crate) struct Texts {
+    /// The texts, by their index.
+    pub(crate) names: Vec<String>,
     index: HashMap<String, u32>,
 }
 
@@ -133,20 +149,88 @@ impl Texts {
     }
 }
 
+/// Training and validation rows with a tag or query each: of files of pairs, whose column `column` has it, or of the products' own files.
+fn with_texts(
+    run: &Run,
+    pairs: [Option<&PathBuf>; 2],
+    column: &str,
+    corpora: [&Corpus; 2],
+) -> Result<([Vec<Row>; 2], Texts), TrainError> {
+    let mut texts = Texts::default();
+    let mut of = |pairs: Option<&PathBuf>, products: &PathBuf, corpus: &Corpus| -> Result<Vec<Row>, TrainError> {
+        let (rows, bad) = match pairs {
+            Some(path) => described(path, column, corpus, &mut texts)?,
+            None => tagged(corpus, &mut texts),
+        };
+        check_bad(run, pairs.unwrap_or(products), rows.len(), &bad)?;
+        Ok(rows)
+    };
+    let train = of(pairs[0], &run.data.train, corpora[0])?;
+    let validation = of(pairs[1], &run.data.validation, corpora[1])?;
+    Ok(([train, validation], texts))
+}
+
+/// Rows that can be used, and what is wrong with the others.
+type Usable = (Vec<Row>, Vec<String>);
+
 /// Rows of a file with the columns `product`, `query` or `tag`, `label`.
-fn described(run: &Run, path: &Path, column: &str, corpus: &Corpus, texts: &mut Texts) -> Result<Vec<Row>, TrainError> {
+fn described(path: &Path, column: &str, corpus: &Corpus, texts: &mut Texts) -> Result<Usable, TrainError> {
     let items = index(corpus);
-    read(run, path, ["product", column], |product, text, label| {
-        let item = found(&items, &product)?;
-        Ok(Row { item, tag: Some(texts.of(text)), label, other: None })
+    read(path, ["product", column], |product, text, label| {
+        let Some(item) = found(corpus, &items, &product)? else { return Ok(None) };
+        Ok(Some(Row { item, tag: Some(texts.of(text)), label, other: None }))
     })
 }
 
-/// Rows of a file with the columns `source`, `target`, `label`.
-fn compared(run: &Run, path: &Path, corpus: &Corpus) -> Result<Vec<Row>, TrainError> {
+/// Rows of products whose values are a tag or query, and a label.
+pub(crate) fn tagged(corpus: &Corpus, texts: &mut Texts) -> Usable {
+    let (mut rows, mut bad) = (Vec::new(), Vec::new());
+    for (item, product) in corpus.items.iter().enumerate() {
+        match product.values.as_slice() {
+            [text, _] if text.trim().is_empty() => {
+                bad.push(format!("product {}: its tag or query is empty", product.id))
+            }
+            [text, label] => match yes_or_no(label) {
+                Some(label) => rows.push(Row { item, tag: Some(texts.of(text.clone())), label, other: None }),
+                None => bad.push(no_label(&product.id, label)),
+            },
+            _ => {}
+        }
+    }
+    (rows, bad)
+}
+
+/// Rows of products that lie side by side, as [`Corpus::read_pairs`] has them.
+pub(crate) fn side_by_side(corpus: &Corpus) -> Usable {
     let items = index(corpus);
-    read(run, path, ["source", "target"], |source, target, label| {
-        Ok(Row { item: found(&items, &source)?, other: Some(found(&items, &target)?), label, tag: None })
+    let (mut rows, mut bad) = (Vec::new(), Vec::new());
+    for (item, product) in corpus.items.iter().enumerate() {
+        let target = product.id.strip_prefix("source-").map(|row| items.get(format!("target-{row}").as_str()));
+        // The other product of a row may be unusable, and is named as such.
+        let (Some(Some(&other)), Some(label)) = (target, product.values.first()) else { continue };
+        match yes_or_no(label) {
+            Some(label) => rows.push(Row { item, other: Some(other), label, tag: None }),
+            None => bad.push(no_label(&product.id, label)),
+        }
+    }
+    (rows, bad)
+}
+
+fn yes_or_no(label: &str) -> Option<u32> {
+    truth(&Value::String(label.to_owned())).map(u32::from)
+}
+
+fn no_label(id: &str, label: &str) -> String {
+    format!("product {id}: the label `{label}` is none of 0, 1, false, true")
+}
+
+/// Rows of a file with the columns `source`, `target`, `label`, and what is wrong with those that cannot be used.
+pub(crate) fn compared(path: &Path, corpus: &Corpus) -> Result<Usable, TrainError> {
+    let items = index(corpus);
+    read(path, ["source", "target"], |source, target, label| {
+        let (source, target) = (found(corpus, &items, &source)?, found(corpus, &items, &target)?);
+        let row = |(item, other)| Row { item, other: Some(other), label, tag: None };
+        Ok(source.zip(target).map(row))
     })
 }
 
@@ -154,17 +238,20 @@ fn index(corpus: &Corpus) -> HashMap<&str, usize> {
     corpus.items.iter().enumerate().map(|(index, item)| (item.id.as_str(), index)).collect()
 }
 
-fn found(items: &HashMap<&str, usize>, id: &str) -> Result<usize, String> {
-    items.get(id).copied().ok_or_else(|| format!("there is no product `{id}`, or it cannot be used"))
+/// A product; `None` if it may be one of those that `data.validation_products` leaves out.
+fn found(corpus: &Corpus, items: &HashMap<&str, usize>, id: &str) -> Result<Option<usize>, String> {
+    match items.get(id) {
+        None if !corpus.is_cut => Err(format!("there is no product `{id}`, or it cannot be used")),
+        found => Ok(found.copied()),
+    }
 }
 
-/// Reads labelled pairs; those that cannot be used are counted, up to the share the run allows.
+/// Reads labelled pairs. Those of products left out are left out; of those that cannot be used it says why.
 fn read(
-    run: &Run,
     path: &Path,
     [first, second]: [&str; 2],
-    mut row: impl FnMut(String, String, u32) -> Result<Row, String>,
-) -> Result<Vec<Row>, TrainError> {
+    mut row: impl FnMut(String, String, u32) -> Result<Option<Row>, String>,
+) -> Result<Usable, TrainError> {
     let options = PairOptions {
         source_column: first.to_owned(),
         target_column: second.to_owned(),
@@ -177,18 +264,23 @@ fn read(
                 let label = u32::from(pair.label.unwrap_or_default());
                 row(pair.source, pair.target, label).map_err(|reason| format!("row {}: {reason}", pair.row))
             }
-            Err(error) => Err(error.to_string()),
+            Err(unusable) => Err(unusable.of_whole(path)?.to_string()),
         };
         match made {
-            Ok(row) => rows.push(row),
+            Ok(row) => rows.extend(row),
             Err(reason) => bad.push(reason),
         }
     }
-    super::name_bad_rows(&path.display().to_string(), &bad);
-    let all = rows.len() + bad.len();
-    if bad.len() as f64 > run.data.max_bad_rows * all as f64 {
+    Ok((rows, bad))
+}
+
+/// Names rows that cannot be used, of which there may be so many as the run allows beside `good` ones.
+fn check_bad(run: &Run, path: &Path, good: usize, bad: &[String]) -> Result<(), TrainError> {
+    super::name_bad_rows(&path.display().to_string(), bad);
+    let rows = good + bad.len();
+    if bad.len() as f64 > run.data.max_bad_rows * rows as f64 {
         let first = bad.first().cloned().unwrap_or_default();
-        return Err(TrainError::BadRows { path: path.to_owned(), bad: bad.len(), rows: all, first });
+        return Err(TrainError::BadRows { path: path.to_owned(), bad: bad.len(), rows, first });
     }
-    Ok(rows)
+    Ok(())
 }

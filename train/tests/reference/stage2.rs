@@ -16,7 +16,7 @@ struct Passes {
 impl Passes {
     fn uni_modal(&self) -> UniModal {
         let ([_, qt_pooled, qv_pooled], [_, qt_logits, qv_logits]) = (self.pooled.clone(), self.logits.clone());
-        UniModal { qt_logits, qv_logits, qt_pooled, qv_pooled }
+        UniModal { qt_logits, qv_logits, qt_pooled, qv_pooled, present: None }
     }
 }
 
@@ -114,12 +114,13 @@ fn reference_stage2_paper_recipe() {
         .map(|name| case.floats(&format!("paper.{name}")));
     for row in 0..weight.len() {
         let alone = || {
-            let UniModal { qt_logits, qv_logits, qt_pooled, qv_pooled } = passes.uni_modal();
+            let UniModal { qt_logits, qv_logits, qt_pooled, qv_pooled, present } = passes.uni_modal();
             UniModal {
                 qt_logits: qt_logits.narrow(0, row, 1),
                 qv_logits: qv_logits.narrow(0, row, 1),
                 qt_pooled: qt_pooled.narrow(0, row, 1),
                 qv_pooled: qv_pooled.narrow(0, row, 1),
+                present,
             }
         };
         for (settings, kl) in [(SdmiSettings::paper(), weak_strong[row]), (SdmiSettings::released(), strong_weak[row])]

@@ -201,7 +201,7 @@ fn a_wrong_ablation_file_is_refused_before_anything_starts() {
         (row, "stage1=no.toml", "no.toml"),
         (row, "tokenizer=no.json", "cannot read no.json"),
         (row, "output=${MBSD_NOT_SET}/x", "MBSD_NOT_SET is not set"),
-        (other.as_str(), "seeds=[1]", "row `b`: its task or validation products are not those of the first row"),
+        (other.as_str(), "seeds=[1]", "row `b`: its task, validation products or pairs are not those of the first row"),
     ] {
         let path = write(&catalogue, rows);
         let error = Ablation::from_file(&path, &[change.to_owned()]).and_then(Plan::new).unwrap_err().to_string();

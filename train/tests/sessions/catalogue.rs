@@ -41,6 +41,20 @@ impl Catalogue {
         self.folder.path().join(name)
     }
 
+    /// Writes `name`, so many products without images whose titles are no words, as packed CSV of which this share is there.
+    pub(crate) fn write_packed(&self, name: &str, products: u64, share: f64) {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        std::io::Write::write_all(&mut encoder, b"id,title,colour,material\n").unwrap();
+        for row in 0..products {
+            let title = row.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let colour = COLOURS[row as usize % 3].0;
+            let line = format!("p{row},{title:x},{colour},wool\n");
+            std::io::Write::write_all(&mut encoder, line.as_bytes()).unwrap();
+        }
+        let packed = encoder.finish().unwrap();
+        std::fs::write(self.path(name), &packed[..(packed.len() as f64 * share) as usize]).unwrap();
+    }
+
     /// A run over the catalogue: two layers of 64.
     pub(crate) fn run(&self, task: &str, output: &str, changes: &[&str]) -> Run {
         let changes: Vec<String> = changes.iter().map(|&change| change.to_owned()).collect();

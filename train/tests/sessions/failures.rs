@@ -24,6 +24,17 @@ fn a_wrong_run_file_is_refused_before_anything_starts() {
         ("match", "objective=classification", "`classification` needs the table [classification]"),
         ("match", "objective=alignment", "`alignment` needs the table [alignment]"),
         ("match", "output", "expected key=value"),
+        ("match", "data.validation_products=0", "data.validation_products: 0 is too few"),
+        ("match", "data.max_text_tokens=2", "data.max_text_tokens: 2 is fewer than [CLS], a token and [SEP]"),
+        ("stage2", "stage2.pairs_per_epoch=0", "stage2.pairs_per_epoch: 0 is too few"),
+        ("stage2", "stage2.query_column=query", "it needs pairs and validation_pairs, or query_column"),
+        ("stage2", "stage2.label_column=label", "it goes with query_column"),
+        ("match", "match.tag_column=tag", "it needs tags and attributes, or pairs and validation_pairs, or tag_column"),
+        ("match", "match.label_column=label", "it goes with tag_column"),
+        ("alignment", "alignment.source_columns=[\"a\", \"b\"]", "or source_columns and target_columns"),
+        ("alignment", "alignment.label_column=label", "it goes with source_columns"),
+        ("match", "data.ids=none", "unknown variant `none`"),
+        ("match", "data.train=/no/such/*.parquet", "no file matches this pattern"),
         ("match", "data.train=${MBSD_NOT_SET}/x", "MBSD_NOT_SET is not set"),
         ("classification", "objective=match", "`match` needs the table [match]"),
     ] {
@@ -65,7 +76,78 @@ fn a_run_is_neither_overwritten_nor_continued_by_another() {
     assert!(error.contains("use --resume"), "{error}");
     let other = run(&["optimizer.learning_rate=2e-3"]);
     let error = train(&other, Span { resume: true, ..Span::default() }, &devices).unwrap_err().to_string();
-    assert!(error.contains("another run file"), "{error}");
+    assert!(error.contains("`optimizer.learning_rate` was 0.001 and is 0.002 now"), "{error}");
+    // What changes nothing in the outcome may change.
+    let same =
+        run(&["data.cache_mib=1", "data.max_bad_rows=0.5", "training.checkpoint_steps=3", "training.log_every=1"]);
+    train(&same, Span { resume: true, stop_after: Some(1), ..Span::default() }, &devices).unwrap();
+}
+
+#[test]
+fn a_file_that_was_cut_is_no_whole_one() {
+    let _alone = alone();
+    let catalogue = Catalogue::new(10, 40);
+    let train_with = |name: &str, share: f64| {
+        catalogue.write_packed(name, 20_000, share);
+        let change = format!("data.train={}", catalogue.path(name).display());
+        let run = catalogue.run("classification", "out", &[&change, "data.max_bad_rows=0.9"]);
+        train(&run, Span { stop_at_step: Some(1), ..Span::default() }, &[Device::flex()])
+    };
+    let error = train_with("train.csv.gz", 0.9).unwrap_err().to_string();
+    assert!(error.contains("train.csv.gz: row ") && error.contains("cannot be read from here on"), "{error}");
+    train_with("train.csv.gz", 1.0).unwrap();
+}
+
+#[test]
+fn weights_come_with_their_vocabulary() {
+    let _alone = alone();
+    let catalogue = Catalogue::new(60, 20);
+    let vocabulary = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nwool\nhat\nc\n##o\n";
+    std::fs::write(catalogue.path("vocab.txt"), vocabulary).unwrap();
+    train(&catalogue.run("stage1", "stage1", &["training.epochs=1"]), Span::default(), &[Device::flex()]).unwrap();
+    let best = catalogue.path("stage1/best").display().to_string();
+    let error = parse(&catalogue, "match", &format!("model.weights={best}/model.safetensors"));
+    assert!(error.contains("tokenizer.file: model.weights belong to a vocabulary"), "{error}");
+    let own = format!("tokenizer.file={best}/tokenizer.json");
+    let weights = format!("model.weights={best}/model.safetensors");
+    let run = |output: &str, changes: &[&str]| {
+        let changes: Vec<&str> = changes.iter().copied().chain(["training.epochs=1"]).collect();
+        train(&catalogue.run("match", output, &changes), Span::default(), &[Device::flex()])
+    };
+    run("weights", &[&own, &weights]).unwrap();
+    let (checkpoint, other) =
+        (format!("model.checkpoint={best}"), format!("tokenizer.file={}", catalogue.path("vocab.txt").display()));
+    run("own", &[&checkpoint, &own]).unwrap();
+    let error = run("other", &[&checkpoint, &other]).unwrap_err().to_string();
+    assert!(error.contains("is not the tokenizer of model.checkpoint"), "{error}");
+}
+
+#[test]
+fn labels_that_are_no_class_are_bad_rows() {
+    let _alone = alone();
+    let catalogue = Catalogue::new(60, 30);
+    std::fs::write(catalogue.path("labels.txt"), "red\ngreen\n").unwrap();
+    let labels = format!("classification.labels={}", catalogue.path("labels.txt").display());
+    let run = catalogue.run("classification", "out", &[&labels]);
+    let error = train(&run, Span::default(), &[Device::flex()]).unwrap_err();
+    assert!(matches!(error, TrainError::BadRows { bad: 20, rows: 60, .. }), "{error}");
+    assert!(error.to_string().contains("`blue` is none of the classes"), "{error}");
+    let lenient = catalogue.run("classification", "out", &[&labels, "data.max_bad_rows=0.4", "training.epochs=1"]);
+    let state = train(&lenient, Span::default(), &[Device::flex()]).unwrap();
+    assert_eq!(state.validation[&mbsd_spec::Variant::Full].rows, 20);
+}
+
+#[test]
+fn pairs_of_products_left_out_are_left_out() {
+    let _alone = alone();
+    let catalogue = Catalogue::new(60, 60);
+    let state = |changes: &[&str], output: &str| {
+        let changes: Vec<&str> = changes.iter().copied().chain(["training.epochs=1"]).collect();
+        train(&catalogue.run("stage2", output, &changes), Span::default(), &[Device::flex()]).unwrap()
+    };
+    let rows = |state: &mbsd_train::checkpoint::State| state.validation[&mbsd_spec::Variant::Full].rows;
+    assert_eq!(rows(&state(&[], "all")), 120);
+    assert_eq!(rows(&state(&["data.validation_products=20"], "some")), 40);
 }
 
 #[test]

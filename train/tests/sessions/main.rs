@@ -2,8 +2,11 @@
 
 mod ablation;
 mod catalogue;
+mod commands;
 mod devices;
 mod failures;
+mod forms;
+mod interrupted;
 mod networks;
 mod one_way;
 mod pretraining;

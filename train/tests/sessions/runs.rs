@@ -97,8 +97,9 @@ fn a_resumed_run_ends_with_the_same_weights() {
         run(objective, &whole, &[]);
         run(objective, &again, &[]);
         assert_eq!(weights(&whole), weights(&again), "{name}: a seed decides the weights");
-        // In the middle of the first epoch, after it, and in the middle of the last.
+        // In the middle of the first epoch, at its last step before it is validated, after it, and in the middle of the last.
         run(objective, &parts, &["--resume", "--stop-at-step", "2"]);
+        run(objective, &parts, &["--resume", "--stop-at-step", "4"]);
         run(objective, &parts, &["--resume", "--stop-after", "1"]);
         // What a kill between the two renames of a checkpoint leaves.
         std::fs::rename(catalogue.path(&parts).join("last"), catalogue.path(&parts).join(".last.old")).unwrap();
@@ -124,7 +125,7 @@ fn checkpoints_come_by_steps_and_the_newest_are_kept() {
         .collect();
     names.sort();
     // 7 batches an epoch: checkpoints after steps 2, 4, 6, 7, 8, 10, 12 and 14.
-    assert_eq!(names, ["best", "curves.html", "last", "metrics.jsonl", "step-10", "step-12"]);
+    assert_eq!(names, [".lock", "best", "curves.html", "last", "metrics.jsonl", "step-10", "step-12"]);
     let state = mbsd_train::checkpoint::State::read(&catalogue.path("out/step-10")).unwrap();
     assert_eq!((state.step, state.epoch, state.batch), (10, 1, 3));
 }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 /// What to do with the second row of an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DuplicateIds {
@@ -34,7 +36,8 @@ pub enum Ids {
 }
 
 /// What becomes of an image that cannot be had: a web address, which is never fetched, or a path without a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum AbsentImages {
     /// It is an error of its row as soon as it is read, so that a broken image folder does not go unnoticed.
     #[default]

@@ -104,7 +104,7 @@ fn reference_row_does_not_depend_on_batch_mates_or_padding() {
 
 #[test]
 fn reference_forward_in_bfloat16() {
-    /// Of pooled vectors and logits: bfloat16 has 8 bits, and the products of four layers add up.
+    /// Of logits: bfloat16 has 8 bits, and the products of four layers add up.
     const BFLOAT16: f32 = 2e-2;
     for (name, task) in [("classification", Task::Classification), ("match", Task::Match)] {
         for case in Case::on_each_device(name) {

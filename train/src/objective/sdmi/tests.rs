@@ -55,6 +55,7 @@ fn inputs(rows: &[(f64, f64, f64)], device: &Device) -> (UniModal, Tensor<1>) {
         qv_logits: vector(rows.iter().map(|row| row.2), device),
         qt_pooled: matrix(rows.len(), text_vector, device),
         qv_pooled: matrix(rows.len(), image_vector, device),
+        present: None,
     };
     (uni_modal, vector(rows.iter().map(|row| row.0), device))
 }
@@ -174,6 +175,34 @@ fn saturated_logits_give_finite_losses_and_gradients() {
     }
 }
 
+/// A row that lacks a modality counts as if the others were all there is, but for the size of the batch.
+#[test]
+fn a_modality_that_is_not_there_neither_learns_nor_teaches() {
+    let device = Device::flex();
+    let rows = [ROWS[0], ROWS[1], ROWS[3]];
+    let losses = |rows: &[(f64, f64, f64)], present: Option<[Vec<f64>; 2]>, settings| {
+        let (uni_modal, labels) = inputs(rows, &device);
+        let present =
+            present.map(|[text, image]| Present { text: vector(text, &device), image: vector(image, &device) });
+        let qi = vector(rows.iter().map(|_| 0.3), &device);
+        let found = sdmi_losses(qi, Some(UniModal { present, ..uni_modal }), labels, settings).uni_modal.unwrap();
+        [found.qt, found.qv, found.kl, found.rs].map(|loss| scalar(&loss))
+    };
+    let all = || vec![1.0; 3];
+    for settings in [SdmiSettings::paper(), SdmiSettings::released()] {
+        let whole = losses(&rows, None, settings);
+        assert_eq!(losses(&rows, Some([all(), all()]), settings), whole);
+        let [qt, qv, kl, rs] = losses(&rows, Some([vec![1.0, 0.0, 1.0], vec![1.0, 1.0, 0.0]]), settings);
+        let alone = |row: usize| losses(&rows[row..=row], None, settings);
+        assert_near(qt, (alone(0)[0] + alone(2)[0]) / 3.0, "text of the rows with a title");
+        assert_near(qv, (alone(0)[1] + alone(1)[1]) / 3.0, "image of the rows with an image");
+        // In the first row text teaches; over how many rows that is averaged is a matter of the settings.
+        let taught = if settings.average == Average::Batch { 3.0 } else { 1.0 };
+        assert_near(kl, alone(0)[2] / taught, "divergence of the row with both");
+        assert_near(rs, alone(0)[3] / taught, "distance of the row with both");
+    }
+}
+
 /// Gradients of KL with respect to both logits, and of RS with respect to both pooled vectors and both logits.
 #[test]
 fn the_strong_side_and_the_weight_carry_no_gradient() {
@@ -189,7 +218,7 @@ fn the_strong_side_and_the_weight_carry_no_gradient() {
     for (settings, expected) in expected {
         let device = Device::flex().autodiff();
         let (uni_modal, labels) = inputs(&[(label, text, image)], &device);
-        let UniModal { qt_logits, qv_logits, qt_pooled, qv_pooled } = uni_modal;
+        let UniModal { qt_logits, qv_logits, qt_pooled, qv_pooled, .. } = uni_modal;
         let (qt_logits, qv_logits) = (qt_logits.require_grad(), qv_logits.require_grad());
         let (qt_pooled, qv_pooled) = (qt_pooled.require_grad(), qv_pooled.require_grad());
         let uni_modal = UniModal {
@@ -197,6 +226,7 @@ fn the_strong_side_and_the_weight_carry_no_gradient() {
             qv_logits: qv_logits.clone(),
             qt_pooled: qt_pooled.clone(),
             qv_pooled: qv_pooled.clone(),
+            present: None,
         };
         let found = sdmi_losses(vector([0.3], &device), Some(uni_modal), labels, settings).uni_modal.unwrap();
         let at = |logits: &Tensor<1>, gradients: &_| logits.grad(gradients).map_or(0.0, |g| scalar(&g));
