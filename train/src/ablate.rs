@@ -13,8 +13,11 @@ mod table;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::thread::sleep;
+use std::time::Duration;
 
 use burn::tensor::Device;
+use mbsd_data::staged::write_whole;
 
 pub use file::{Ablation, Changes, Row, Stage, UniModal};
 pub use plan::{Cell, Plan, PlannedRun};
@@ -23,25 +26,49 @@ pub use statistics::Spread;
 
 use crate::{Span, TrainError, train};
 
+/// Between two looks at what other processes train.
+const WAIT: Duration = Duration::from_secs(2);
+
 impl Plan {
     /// Trains what is not finished yet, on `devices` as [`train`] does, and writes the tables anew after
-    /// each cell. A run that diverges ends its cell and is noted; the others go on.
+    /// each cell. A run that diverges ends its cell and is noted; the others go on. Several processes may share the work:
+    /// each leaves to the others what they train, and waits for it at the end.
     ///
     /// # Errors
     /// See [`TrainError`].
     pub fn run(&self, devices: &[Device]) -> Result<Results, TrainError> {
         let (mut failures, mut diverged) = (BTreeMap::new(), BTreeMap::new());
         let mut results = self.report(&failures)?;
-        for (index, cell) in self.cells.iter().enumerate() {
-            let Some(&last) = cell.runs.last() else { continue };
-            eprintln!("cell {}/{}: {}", index + 1, self.cells.len(), self.title(cell));
-            if let Some(failure) = self.finish(last, devices, &mut diverged)? {
-                eprintln!("{}: {failure}", self.title(cell));
-                failures.insert(index, failure);
+        let mut left: Vec<usize> = (0..self.cells.len()).collect();
+        loop {
+            let mut busy = Vec::new();
+            for &index in &left {
+                let cell = &self.cells[index];
+                let Some(&last) = cell.runs.last() else { continue };
+                eprintln!("cell {}/{}: {}", index + 1, self.cells.len(), self.title(cell));
+                match self.finish(last, devices, &mut diverged) {
+                    Ok(None) => {}
+                    Ok(Some(failure)) => {
+                        eprintln!("{}: {failure}", self.title(cell));
+                        failures.insert(index, failure);
+                    }
+                    Err(TrainError::Busy { path }) => {
+                        eprintln!("{} is trained by another process", path.display());
+                        busy.push(index);
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                }
+                results = self.report(&failures)?;
             }
-            results = self.report(&failures)?;
+            if busy.is_empty() {
+                return Ok(results);
+            }
+            if busy == left {
+                sleep(WAIT);
+            }
+            left = busy;
         }
-        Ok(results)
     }
 
     /// What people call a cell.
@@ -92,9 +119,8 @@ impl Plan {
             ("table.md", table::markdown(&results)),
             ("ablation.html", page::page(&results)),
         ] {
-            let (path, temporary) = (output.join(name), output.join(format!(".{name}.new")));
-            fs::write(&temporary, text).map_err(TrainError::io("write", &temporary))?;
-            fs::rename(&temporary, &path).map_err(TrainError::io("write", &path))?;
+            let path = output.join(name);
+            write_whole(&path, &text).map_err(TrainError::io("write", &path))?;
         }
         Ok(results)
     }

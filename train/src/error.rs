@@ -80,6 +80,12 @@ pub enum TrainError {
         /// Ids of the products of the step's batches; of none, if it is in validation.
         products: Vec<String>,
     },
+    /// Another process trains into the folder.
+    #[error("{}: another process trains into it: wait for that, or take another output", path.display())]
+    Busy {
+        /// The run's folder.
+        path: PathBuf,
+    },
     /// A checkpoint cannot be continued from.
     #[error("cannot resume from {}: {reason}", path.display())]
     Resume {

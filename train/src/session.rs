@@ -75,10 +75,7 @@ fn lock(output: &Path) -> Result<File, TrainError> {
     let path = output.join(".lock");
     let file = File::create(&path).map_err(TrainError::io("create", &path))?;
     match file.try_lock() {
-        Err(TryLockError::WouldBlock) => {
-            let reason = "another process trains into it: wait for that, or take another output";
-            Err(TrainError::run("output", format!("{}: {reason}", output.display())))
-        }
+        Err(TryLockError::WouldBlock) => Err(TrainError::Busy { path: output.to_owned() }),
         // Not every file system has locks.
         Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
     }

@@ -121,6 +121,49 @@ fn ablate_lists_its_plan_and_carries_it_out() {
 }
 
 #[test]
+fn processes_share_an_ablation() {
+    let catalogue = Catalogue::new(60, 30);
+    let folder = catalogue.folder.path().display();
+    std::fs::write(catalogue.path("stage1.toml"), catalogue.toml("stage1", "unused")).unwrap();
+    std::fs::write(catalogue.path("match.toml"), catalogue.toml("match", "unused")).unwrap();
+    let rows = ["a", "b", "c"].map(|name| {
+        let rate = format!("optimizer.learning_rate={}e-3", name.len() + usize::from(name == "b"));
+        let epochs = if name == "c" { 3 } else { 2 };
+        format!("[[row]]\nname = '{name}'\nstages = ['stage1', 'finetune']\nset.finetune = ['{rate}', 'training.epochs={epochs}']\n")
+    });
+    let file = format!(
+        "output = '{folder}/out'\nseeds = [1, 2]\nstage1 = 'stage1.toml'\nfinetune = 'match.toml'\n{}",
+        rows.concat()
+    );
+    std::fs::write(catalogue.path("ablate.toml"), file).unwrap();
+    let config = catalogue.path("ablate.toml").display().to_string();
+    let processes = [0, 1, 2].map(|_| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mbsd-train"));
+        command.args(["ablate", "--config", &config]).stderr(std::process::Stdio::piped()).spawn().unwrap()
+    });
+    let mut trained: Vec<String> = Vec::new();
+    for process in processes {
+        let done = process.wait_with_output().unwrap();
+        let errors = String::from_utf8(done.stderr).unwrap();
+        assert!(done.status.success(), "{errors}");
+        assert!(errors.contains("6 of 6 cells"), "each waits for all of it: {errors}");
+        // A run's folder is named, and its model when it begins.
+        let mut folder = "";
+        for line in errors.lines() {
+            match line.rsplit_once("/runs/") {
+                Some((_, name)) if !line.contains(' ') => folder = name,
+                _ if line.contains("parameters") => trained.push(folder.to_owned()),
+                _ => {}
+            }
+        }
+    }
+    let all = trained.len();
+    trained.sort();
+    trained.dedup();
+    assert_eq!((trained.len(), all), (8, 8), "each run is trained by one of them: {trained:?}");
+}
+
+#[test]
 fn tokenizer_learns_a_vocabulary_of_titles_and_tags() {
     let catalogue = Catalogue::new(60, 10);
     let path = |name: &str| catalogue.path(name).display().to_string();
