@@ -414,3 +414,81 @@ fn the_fashion_catalogue_becomes_balanced_pairs() {
     assert_eq!(count("positives"), count("same_category") + count("rewrite"));
     assert!(count("same_category").abs_diff(count("rewrite")) < count("positives") / 20, "{summary}");
 }
+
+/// Annotated titles and queries of a real shop: a query counts as bought with the products whose titles hold it.
+#[test]
+fn real_chinese_titles_and_queries_become_pairs() {
+    let Some(data) = std::env::var_os("MBSD_DATA").map(PathBuf::from) else {
+        println!("skipped: MBSD_DATA is not set");
+        return;
+    };
+    let folder = Folder::new();
+    let (mut products, mut titles) = (String::from("id,category,title\n"), Vec::new());
+    let annotated = data.join("taobao-titles-ner/train.jsonl");
+    for (number, line) in std::fs::read_to_string(&annotated).unwrap().lines().enumerate() {
+        let row: serde_json::Value = serde_json::from_str(line).unwrap();
+        let title: String = row["title"].as_str().unwrap().chars().filter(|c| !"\",".contains(*c)).collect();
+        products += &format!("p{number},all,{title}\n");
+        titles.push(title);
+    }
+    folder.write("products.csv", &products);
+    // Parts of titles of four to eight characters, and whose they are.
+    let mut parts: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
+    for (number, title) in titles.iter().enumerate() {
+        let characters: Vec<char> = title.chars().collect();
+        for length in 4..=8 {
+            for part in characters.windows(length) {
+                parts.entry(part.iter().collect()).or_default().insert(number);
+            }
+        }
+    }
+    let mut log = BTreeSet::new();
+    for name in ["train.query.tsv", "dev.query.tsv"] {
+        let text = std::fs::read_to_string(data.join("taobao-queries").join(name)).unwrap();
+        for query in text.lines().filter_map(|line| line.split_once('\t')).map(|(_, query)| query.replace(' ', "")) {
+            log.extend(parts.get(&query).into_iter().flatten().map(|number| (query.clone(), format!("p{number}"), 2)));
+        }
+    }
+    let log: Vec<(String, String, u64)> = log.into_iter().collect();
+    write_log(&folder, "log.tsv", &log);
+    let annotated = annotated.display().to_string();
+    let arguments = [
+        "--products",
+        "products.csv",
+        "--log",
+        "log.tsv",
+        "--terms-from-titles",
+        &annotated,
+        "--min-term-count",
+        "3",
+        "--output",
+        "pairs.jsonl",
+    ];
+    let summary = folder.summary(&arguments);
+    assert!(log.len() > 100 && summary["bad_log_rows"] == 0, "{} rows: {summary}", log.len());
+    let pairs = folder.pairs("pairs.jsonl");
+    let of = |source: &str| pairs.iter().filter(|pair| pair.3 == source).count();
+    assert_eq!(of("purchase"), log.len());
+    let (same, rewritten) = (of("same_category"), of("rewrite"));
+    assert!(same > log.len() / 4 && rewritten > log.len() / 20, "{same} and {rewritten} for {}: {summary}", log.len());
+    for (product, query, label, _) in pairs.iter().filter(|pair| pair.2 == 0) {
+        let title = normalized(&titles[product[1..].parse::<usize>().unwrap()]);
+        assert!(!title.contains(query.as_str()), "{product} {query} {label}: {title}");
+    }
+}
+
+#[test]
+fn a_log_that_was_cut_is_an_error() {
+    let folder = Folder::new();
+    let log = shop(&folder);
+    let rows = |times: usize| (0..times).flat_map(|_| &log).cloned().collect::<Vec<_>>();
+    write_log(&folder, "log.tsv", &rows(60));
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+    std::io::Write::write_all(&mut encoder, &std::fs::read(folder.path("log.tsv")).unwrap()).unwrap();
+    let packed = encoder.finish().unwrap();
+    std::fs::write(folder.path("cut.tsv.gz"), &packed[..packed.len() * 9 / 10]).unwrap();
+    let arguments = ["--log", "cut.tsv.gz", "--max-bad-rows", "0.9", "--output", "pairs.jsonl"];
+    let error = folder.error(&[&SHOP[..], &arguments[..]].concat());
+    assert!(error.contains("cut.tsv.gz: row ") && error.contains("cannot be read from here on"), "{error}");
+    assert!(!folder.path("pairs.jsonl").exists());
+}
