@@ -34,7 +34,7 @@ mod worker;
 mod testing;
 
 pub use load::Load;
-pub use plan::{Contender, Launch, Peer, PlanOptions, Subject};
+pub use plan::{Contender, Launch, Peer, PlanOptions, Subject, most_text};
 pub use report::{
     Accuracy, Cell, EngineInfo, Key, Machine, Measurement, Noise, Outcome, Report, SCHEMA_VERSION, Stages, SubjectInfo,
 };

@@ -135,6 +135,14 @@ fn the_other_commands_take_such_a_bundle() {
     let eval: Value = serde_json::from_str(&succeed(&mut eval)).unwrap();
     assert_eq!(eval["scored"], PRODUCTS, "{eval}");
 
+    // A row has 40 tokens, a title what the tags' 14 places leave.
+    let mut bench = program("mbsd");
+    bench.args(["bench", "--quick", "--text", "27", "--engines", "tract", "--bundle"]).arg(&bundle);
+    let (code, _, stderr) = run(bench.arg("--json").arg(shop.at("bench.json")));
+    assert!(code == 1 && stderr.contains("no cell could be measured"), "{stderr}");
+    let report = fs::read_to_string(shop.at("bench.json")).unwrap();
+    assert!(report.contains("a title of this bundle has at most 26 tokens"), "{report}");
+
     shop.write("long.txt", "a b c d e f g h i j k l m\n");
     let (code, _, stderr) = run(&mut shop.tag("long.txt", &["--engine", "tract"]));
     assert_eq!(code, 1);

@@ -97,6 +97,52 @@ fn products_read_apart_from_tags_are_quantized_too() {
     }
 }
 
+#[test]
+fn products_read_apart_from_tags_have_static_ranges_and_8_bit_weights_too() {
+    let work = Work::one_way();
+    fs::write(work.at("tags.txt"), "colour:red\ncolour:blue\ncolour:yellowish\n").unwrap();
+    let scores = |bundle: &str, precision: &str, engine: &str| -> Vec<f64> {
+        let mut tag = program("mbsd");
+        tag.args(["tag", "--threshold", "0", "--precision", precision, "--engine", engine, "--bundle"]);
+        tag.arg(work.at(bundle)).arg("--input").arg(work.at("rows.jsonl")).arg("--tags").arg(work.at("tags.txt"));
+        succeed(tag.arg("--output").arg(work.at("out.jsonl")));
+        let score = |tag: &Value| (tag["tag"].as_str().unwrap().to_owned(), tag["score"].as_f64().unwrap());
+        let row = |row: &str| {
+            let row: Value = serde_json::from_str(row).unwrap();
+            let mut tags: Vec<(String, f64)> = row["tags"].as_array().unwrap().iter().map(score).collect();
+            tags.sort_by(|a, b| a.0.cmp(&b.0));
+            tags.into_iter().map(|(_, score)| score).collect::<Vec<_>>()
+        };
+        fs::read_to_string(work.at("out.jsonl")).unwrap().lines().flat_map(row).collect()
+    };
+    for (method, precision, more) in [("qdq", "qdq", &["--range-rows", "24"][..]), ("weights", "w8", &[])] {
+        succeed(work.calibrate(method, precision).args(["--force", "--max-drop", "1"]).args(more));
+        let bundle = Bundle::open(work.at(precision)).unwrap();
+        for engine in engines::available() {
+            let kind = engine.kind().name();
+            let measured = |variant: Variant| {
+                let graph = bundle
+                    .manifest()
+                    .artifacts
+                    .iter()
+                    .find(|a| a.variant == variant && a.precision.name() == precision);
+                graph.is_some_and(|graph| graph.quantization.as_ref().unwrap().measured.contains_key(kind))
+            };
+            // Static ranges are measured where they are meant to run.
+            if !Variant::ENCODERS.into_iter().all(measured) {
+                assert!(precision == "qdq" && kind != "ort-cpu", "{precision} on {kind}");
+                continue;
+            }
+            let (exact, found) = (scores(precision, "f32", kind), scores(precision, precision, kind));
+            assert_eq!((exact.len(), found.len()), (3 * ROWS, 3 * ROWS));
+            let error = exact.iter().zip(&found).map(|(a, b)| (a - b).abs()).sum::<f64>() / exact.len() as f64;
+            let mean = exact.iter().sum::<f64>() / exact.len() as f64;
+            let spread = exact.iter().map(|score| (score - mean).abs()).sum::<f64>() / exact.len() as f64;
+            assert!(error > 0.0 && error < 0.25 * spread, "{precision} on {kind}: {error} of {spread}");
+        }
+    }
+}
+
 /// Whatever else is in the file, and however long its titles are.
 #[test]
 fn a_products_scores_do_not_depend_on_the_others() {

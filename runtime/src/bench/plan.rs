@@ -112,7 +112,8 @@ pub struct Subject {
 #[derive(Debug, Clone)]
 struct Common {
     vocabulary: usize,
-    max_text_tokens: usize,
+    /// Tokens of a row, or where tags are apart of a title.
+    most_text: usize,
     pipeline: Result<PipelineFiles, String>,
 }
 
@@ -154,11 +155,7 @@ impl Subject {
                 accuracy: accuracy::of(manifest),
             },
             graphs: graphs.collect::<Result<_, BenchError>>()?,
-            bundle: Some(Common {
-                vocabulary: bundle.config().vocab_size,
-                max_text_tokens: manifest.max_text_tokens,
-                pipeline,
-            }),
+            bundle: Some(Common { vocabulary: bundle.config().vocab_size, most_text: most_text(bundle), pipeline }),
         })
     }
 
@@ -312,6 +309,12 @@ pub(super) fn plan(
     cells
 }
 
+/// Tokens that the text of a bundle's graphs has at most: that of a row, or where tags are read apart that of a title.
+pub fn most_text(bundle: &Bundle) -> usize {
+    let manifest = bundle.manifest();
+    manifest.max_text_tokens.saturating_sub(bundle.config().title_position(manifest.task).unwrap_or(0))
+}
+
 fn work(
     subject: &Subject,
     graph: Option<&SubjectGraph>,
@@ -329,9 +332,10 @@ fn work(
         return Err(format!("the graph has an axis `{symbol}`, of which no size is known"));
     }
     if let (Some(common), Some(text)) = (&subject.bundle, key.text)
-        && text > common.max_text_tokens
+        && text > common.most_text
     {
-        return Err(format!("a row of this bundle has at most {} tokens", common.max_text_tokens));
+        let what = if known.reads_tags { "title" } else { "row" };
+        return Err(format!("a {what} of this bundle has at most {} tokens", common.most_text));
     }
     let launch = match contender {
         Contender::Engine(_) => options.worker.clone(),

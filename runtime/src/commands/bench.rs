@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use mbsd_runtime::bench::compare::compare;
-use mbsd_runtime::bench::{self, Contender, Effort, Launch, Load, PlanOptions, Report, Subject};
+use mbsd_runtime::bench::{self, Contender, Effort, Launch, Load, PlanOptions, Report, Subject, most_text};
 use mbsd_runtime::engine::EngineOptions;
 use mbsd_spec::{Bundle, Variant};
 
@@ -121,7 +121,7 @@ fn bundles(what: &BenchWhat, options: &mut PlanOptions) -> Result<Vec<Subject>> 
     let opened = what.bundles.iter().map(|(name, path)| Ok((name, Bundle::open(path)?)));
     let opened: Vec<(&String, Bundle)> = opened.collect::<Result<_>>()?;
     if options.texts.is_empty() {
-        let most = opened.iter().map(|(_, bundle)| bundle.manifest().max_text_tokens).min();
+        let most = opened.iter().map(|(_, bundle)| most_text(bundle)).min();
         options.texts =
             vec![NonZeroUsize::new(USUAL_TEXT.min(most.unwrap_or(USUAL_TEXT))).unwrap_or(NonZeroUsize::MIN)];
     }

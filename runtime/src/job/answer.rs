@@ -39,13 +39,14 @@ pub fn answer_each(
     if let Some(variant) = options.variant {
         model.require_variant(variant)?;
     }
-    let question = match model.task {
-        Task::Match => Question::TagColumn(position(columns, options.tag_column)?),
-        Task::Classification | Task::Alignment => Question::Product,
+    let (question, wanted) = match model.task {
+        Task::Match => (Question::TagColumn(position(columns, options.tag_column)?), Wanted::Logits),
+        Task::Classification => (Question::Product, Wanted::Logits),
+        Task::Alignment => (Question::Product, Wanted::Pooled),
     };
     let plan = Plan {
         question,
-        wanted: Wanted::Pooled,
+        wanted,
         forced: options.variant,
         session: options.session,
         workers: options.workers,

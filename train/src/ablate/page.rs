@@ -31,7 +31,7 @@ pub(super) fn page(results: &Results) -> String {
          body{{font:15px/1.5 system-ui,sans-serif;margin:0 auto;padding:1.2rem;max-width:64rem;color:#222;background:#fff}}\
          h1{{font-size:1.3rem;margin:0 0 .2rem}}h2{{font-size:1rem;margin:.4rem 0}}p{{margin:.2rem 0 1rem;color:#555}}\
          section{{border:1px solid #ddd;border-radius:6px;padding:.4rem .8rem;margin:0 0 1rem;overflow-x:auto}}\
-         svg{{width:100%;height:auto;min-width:40rem}}text{{font:12px system-ui,sans-serif;fill:#333}}.rule{{stroke:#e4e4e4}}\
+         svg{{width:100%;height:auto;min-width:40rem}}text{{font:12px system-ui,sans-serif;fill:#333}}.note{{font-size:10px;fill:#777}}.rule{{stroke:#e4e4e4}}\
          .zero{{stroke:#888;stroke-dasharray:3 3}}table{{border-collapse:collapse;font-size:13px}}\
          td,th{{padding:.2rem .6rem;border-bottom:1px solid #e4e4e4;text-align:left;white-space:nowrap}}</style>\
          <h1>Ablation</h1><p>{} In the plots, small dots are seeds, large dots means, lines the 95% t-intervals of the \
@@ -47,6 +47,7 @@ fn lines(results: &Results, variant: Variant, measure: Measure) -> Vec<Line> {
         let summary = row.summary(variant, measure);
         Line {
             name: row.name.clone(),
+            note: row.against.as_ref().map(|other| format!("against {other}")),
             values: row.values(variant, measure).into_iter().flatten().collect(),
             mean: summary.map(|summary| Dot::of(&summary.value)),
             difference: summary.and_then(|summary| summary.difference.as_ref()).map(Dot::of),
@@ -65,12 +66,14 @@ fn distilled(results: &Results, measure: Measure) -> Vec<Line> {
         let [with, without] = &pair.rows;
         lines.push(Line {
             name: format!("{} only, without SDMI", pair.modality),
+            note: None,
             values: values(without),
             mean: pair.without.as_ref().map(Dot::of),
             difference: None,
         });
         lines.push(Line {
             name: format!("{} only, with SDMI", pair.modality),
+            note: None,
             values: values(with),
             mean: pair.with.as_ref().map(Dot::of),
             difference: pair.difference.as_ref().map(Dot::of),

@@ -29,6 +29,8 @@ impl Dot {
 /// A line of a plot.
 pub(super) struct Line {
     pub(super) name: String,
+    /// What stands below it in small.
+    pub(super) note: Option<String>,
     /// One a seed, as shares.
     pub(super) values: Vec<f64>,
     pub(super) mean: Option<Dot>,
@@ -92,7 +94,11 @@ pub(super) fn rows(lines: &[Line]) -> String {
     }
     for (index, line) in lines.iter().enumerate() {
         let y = TOP + LINE * (index as f64 + 0.5);
-        let _ = write!(svg, "<text x=\"0\" y=\"{:.1}\">{}</text>", y + 4.0, escape(&line.name));
+        let below = if line.note.is_some() { -1.0 } else { 4.0 };
+        let _ = write!(svg, "<text x=\"0\" y=\"{:.1}\">{}</text>", y + below, escape(&line.name));
+        if let Some(note) = &line.note {
+            let _ = write!(svg, "<text class=\"note\" x=\"8\" y=\"{:.1}\">{}</text>", y + 10.0, escape(note));
+        }
         for value in &line.values {
             let x = values.x(100.0 * value);
             let _ = write!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2.2\" fill=\"#999\" fill-opacity=\".7\"/>");
@@ -154,7 +160,8 @@ mod tests {
 
     #[test]
     fn names_are_escaped_and_nothing_is_drawn_of_nothing() {
-        let line = |mean| Line { name: "w/o <CNN> & more".into(), values: Vec::new(), mean, difference: None };
+        let line =
+            |mean| Line { name: "w/o <CNN> & more".into(), note: None, values: Vec::new(), mean, difference: None };
         let drawn = rows(&[line(Some(Dot { mean: 50.0, interval: None }))]);
         assert!(drawn.contains("w/o &lt;CNN&gt; &amp; more") && drawn.matches("<circle").count() == 1);
         assert!(!drawn.contains("NaN") && !drawn.contains("difference"));
