@@ -141,7 +141,7 @@ fn the_other_commands_take_such_a_bundle() {
     let (code, _, stderr) = run(bench.arg("--json").arg(shop.at("bench.json")));
     assert!(code == 1 && stderr.contains("no cell could be measured"), "{stderr}");
     let report = fs::read_to_string(shop.at("bench.json")).unwrap();
-    assert!(report.contains("a title of this bundle has at most 26 tokens"), "{report}");
+    assert!(report.contains("the text of this bundle's graphs has at most 26 tokens"), "{report}");
 
     shop.write("long.txt", "a b c d e f g h i j k l m\n");
     let (code, _, stderr) = run(&mut shop.tag("long.txt", &["--engine", "tract"]));

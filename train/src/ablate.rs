@@ -11,10 +11,10 @@ mod results;
 mod statistics;
 mod table;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use burn::tensor::Device;
 use mbsd_data::staged::write_whole;
@@ -37,29 +37,31 @@ impl Plan {
     /// # Errors
     /// See [`TrainError`].
     pub fn run(&self, devices: &[Device]) -> Result<Results, TrainError> {
-        let (mut failures, mut diverged) = (BTreeMap::new(), BTreeMap::new());
-        let mut results = self.report(&failures)?;
+        let started = SystemTime::now();
+        let mut results = self.report()?;
         let mut left: Vec<usize> = (0..self.cells.len()).collect();
+        let mut told = BTreeSet::new();
         loop {
             let mut busy = Vec::new();
             for &index in &left {
                 let cell = &self.cells[index];
                 let Some(&last) = cell.runs.last() else { continue };
-                eprintln!("cell {}/{}: {}", index + 1, self.cells.len(), self.title(cell));
-                match self.finish(last, devices, &mut diverged) {
+                if !told.contains(&index) {
+                    eprintln!("cell {}/{}: {}", index + 1, self.cells.len(), self.title(cell));
+                }
+                match self.finish(last, devices, started) {
                     Ok(None) => {}
-                    Ok(Some(failure)) => {
-                        eprintln!("{}: {failure}", self.title(cell));
-                        failures.insert(index, failure);
-                    }
+                    Ok(Some(failure)) => eprintln!("{}: {failure}", self.title(cell)),
                     Err(TrainError::Busy { path }) => {
-                        eprintln!("{} is trained by another process", path.display());
+                        if told.insert(index) {
+                            eprintln!("{} is trained by another process", path.display());
+                        }
                         busy.push(index);
                         continue;
                     }
                     Err(error) => return Err(error),
                 }
-                results = self.report(&failures)?;
+                results = self.report()?;
             }
             if busy.is_empty() {
                 return Ok(results);
@@ -77,29 +79,23 @@ impl Plan {
     }
 
     /// Trains a run, those that it starts from and its teacher, as far as they are not finished. What it returns is why one of them
-    /// diverged, which `diverged` holds by run.
-    fn finish(
-        &self,
-        index: usize,
-        devices: &[Device],
-        diverged: &mut BTreeMap<usize, String>,
-    ) -> Result<Option<String>, TrainError> {
+    /// diverged since this study was `started`, here or in another process.
+    fn finish(&self, index: usize, devices: &[Device], started: SystemTime) -> Result<Option<String>, TrainError> {
         let planned = &self.runs[index];
-        if diverged.contains_key(&index) || planned.finished()?.is_some() {
-            return Ok(diverged.get(&index).cloned());
+        if planned.finished()?.is_some() {
+            return Ok(None);
         }
         for needed in planned.previous.into_iter().chain(planned.teacher) {
-            if let Some(failure) = self.finish(needed, devices, diverged)? {
+            if let Some(failure) = self.finish(needed, devices, started)? {
                 return Ok(Some(failure));
             }
         }
+        if let Some(failure) = planned.diverged(started)? {
+            return Ok(Some(failure));
+        }
         eprintln!("{}", planned.run.output.display());
         match train(&planned.run, Span { resume: true, ..Span::default() }, devices) {
-            Err(error @ TrainError::Diverged { .. }) => {
-                let failure = format!("{}: {error}", planned.name);
-                diverged.insert(index, failure.clone());
-                Ok(Some(failure))
-            }
+            Err(TrainError::Diverged { .. }) => planned.diverged(started),
             Err(error) => Err(error),
             Ok(_) => Ok(None),
         }
@@ -109,8 +105,8 @@ impl Plan {
     ///
     /// # Errors
     /// [`TrainError::Io`] and [`TrainError::Resume`].
-    pub fn report(&self, failures: &BTreeMap<usize, String>) -> Result<Results, TrainError> {
-        let results = Results::collect(self, failures)?;
+    pub fn report(&self) -> Result<Results, TrainError> {
+        let results = Results::collect(self)?;
         let output = &self.ablation.output;
         fs::create_dir_all(output).map_err(TrainError::io("create", output))?;
         let json = serde_json::to_string_pretty(&results).expect("structs of plain fields are JSON");

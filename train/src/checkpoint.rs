@@ -97,12 +97,9 @@ impl Checkpoint<'_> {
         }
         fs::rename(&temporary, &target).map_err(TrainError::io("rename", &temporary))?;
         if keep > 1 && old.exists() {
-            let step = State::read(&old)?.step;
             // The checkpoint after an epoch's last step and the one with its validation measures are one.
-            if step != self.state.step {
-                let aside = output.join(format!("{EARLIER}{step}"));
-                remove(&aside)?;
-                fs::rename(&old, &aside).map_err(TrainError::io("rename", &old))?;
+            if State::read(&old)?.step != self.state.step {
+                keep_aside(output, &old)?;
             }
         }
         let earlier = earlier(output)?;
@@ -154,20 +151,47 @@ impl State {
     }
 }
 
-/// The checkpoint to continue from, if there is one. It and the best one are put back where they were set aside when the run was
-/// killed between the two renames.
+/// The checkpoint to continue from, if there is one. For the process that trains into the folder: what a kill between two renames left
+/// is put right, so that the last, the best and the `keep` newest checkpoints are where they belong.
 ///
 /// # Errors
 /// [`TrainError::Io`].
-pub fn last(output: &Path) -> Result<Option<PathBuf>, TrainError> {
+pub fn recover(output: &Path, keep: usize) -> Result<Option<PathBuf>, TrainError> {
+    let last = output.join(LAST);
     for name in [BEST, LAST] {
         let (target, old) = (output.join(name), set_aside(output, name));
-        if !target.exists() && old.exists() {
+        if !old.exists() {
+            continue;
+        }
+        if !target.exists() {
             fs::rename(&old, &target).map_err(TrainError::io("rename", &old))?;
+        } else if name == LAST && keep > 1 && State::read(&old)?.step != State::read(&last)?.step {
+            keep_aside(output, &old)?;
         }
     }
-    let last = output.join(LAST);
     Ok(last.exists().then_some(last))
+}
+
+/// How far a run has come, by its newest whole checkpoint; `None` where it has none. Whoever asks while another process trains may be told
+/// of an earlier one, or of none.
+///
+/// # Errors
+/// [`TrainError::Io`] and [`TrainError::Resume`].
+pub fn progress(output: &Path) -> Result<Option<State>, TrainError> {
+    for folder in [output.join(LAST), set_aside(output, LAST)] {
+        match State::read(&folder) {
+            Err(TrainError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
+            state => return state.map(Some),
+        }
+    }
+    Ok(None)
+}
+
+/// Keeps a checkpoint that was the last one, under the number of its step.
+fn keep_aside(output: &Path, old: &Path) -> Result<(), TrainError> {
+    let aside = output.join(format!("{EARLIER}{}", State::read(old)?.step));
+    remove(&aside)?;
+    fs::rename(old, &aside).map_err(TrainError::io("rename", old))
 }
 
 /// A checkpoint's architecture.

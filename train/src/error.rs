@@ -102,10 +102,17 @@ pub enum TrainError {
     Device(#[from] DeviceError),
 }
 
+/// Products of a batch that are named; the others are counted.
+const NAMED: usize = 64;
+
 fn batch_of(products: &[String]) -> String {
     match products {
         [] => String::new(),
-        _ => format!("; the batch holds the products {}", products.join(", ")),
+        _ if products.len() <= NAMED => format!("; the step's batch holds the products {}", products.join(", ")),
+        _ => {
+            let (named, others) = products.split_at(NAMED);
+            format!("; the step's batch holds the products {} and {} more", named.join(", "), others.len())
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! One run: from a run file to checkpoints, whatever the objective.
 
+pub(crate) mod diverged;
 mod prepare;
 mod rows;
 
@@ -17,7 +18,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 
-use crate::checkpoint::{BEST, Checkpoint, LAST, MetricsLog, OPTIMIZER, State, last};
+use crate::checkpoint::{BEST, Checkpoint, LAST, MetricsLog, OPTIMIZER, State, recover};
 use crate::curves;
 use crate::data::{BatchPlan, HostBatch, Removal, epoch_plan, prefetch};
 use crate::evaluate::{Metrics, evaluate, evaluate_stage1};
@@ -32,6 +33,9 @@ pub(crate) use rows::{Texts, compared, labelled, side_by_side, tagged};
 
 /// Unusable rows that are named; the others are counted.
 const NAMED_BAD_ROWS: usize = 20;
+
+/// Scores that differ by less are equal: reading one back from JSON may change its last bit.
+const TIE: f64 = 1e-12;
 
 /// Where a session of a run starts and ends.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -55,7 +59,7 @@ pub struct Span {
 pub fn train(run: &Run, span: Span, devices: &[Device]) -> Result<State, TrainError> {
     fs::create_dir_all(&run.output).map_err(TrainError::io("create", &run.output))?;
     let _alone = lock(&run.output)?;
-    let resumed = last(&run.output)?;
+    let resumed = recover(&run.output, run.training.keep)?;
     if resumed.is_some() && !span.resume {
         let reason = "it holds a run already: use --resume to continue it, or another output";
         return Err(TrainError::run("output", format!("{}: {reason}", run.output.display())));
@@ -65,9 +69,14 @@ pub fn train(run: &Run, span: Span, devices: &[Device]) -> Result<State, TrainEr
         eprintln!("{}: finished already", run.output.display());
         return Ok(state.clone());
     }
+    diverged::forget(&run.output)?;
     let data = prepare::prepare(run, resumed.as_deref())?;
     let mut session = Session::start(run, &data, devices, resumed.as_deref().zip(state))?;
-    session.train(span)
+    let outcome = session.train(span);
+    if let Err(error @ TrainError::Diverged { .. }) = &outcome {
+        diverged::note(&run.output, error)?;
+    }
+    outcome
 }
 
 /// Keeps other processes out of a run's folder until it is dropped, or the process ends in whatever way.
@@ -76,8 +85,14 @@ fn lock(output: &Path) -> Result<File, TrainError> {
     let file = File::create(&path).map_err(TrainError::io("create", &path))?;
     match file.try_lock() {
         Err(TryLockError::WouldBlock) => Err(TrainError::Busy { path: output.to_owned() }),
-        // Not every file system has locks.
-        Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
+        Ok(()) => Ok(file),
+        Err(TryLockError::Error(_)) => {
+            eprintln!(
+                "{}: this file system has no locks: see to it that no other process trains into it",
+                output.display()
+            );
+            Ok(file)
+        }
     }
 }
 
@@ -191,8 +206,8 @@ impl<'a> Session<'a> {
             }
             (self.state.epoch, self.state.batch, self.state.step) = (epoch + 1, 0, self.trainer.step);
             self.report()?;
-            let score = self.state.validation[&self.trained_most()].score();
-            if self.state.best.is_none_or(|best| score > best) {
+            let score = self.state.validation[&self.scored_variant()].score();
+            if self.state.best.is_none_or(|best| score > best + TIE) {
                 self.state.best = Some(score);
                 self.checkpoint(None).write(&self.run.output, BEST)?;
             }
@@ -204,6 +219,10 @@ impl<'a> Session<'a> {
 
     /// Trains one epoch, from where a checkpoint within it left off. False if it ended early, as asked.
     fn epoch(&mut self, epoch: usize, stop_at_step: Option<usize>) -> Result<bool, TrainError> {
+        let reached = |step: usize| stop_at_step.is_some_and(|stop| step >= stop);
+        if reached(self.trainer.step) {
+            return Ok(false);
+        }
         let mut plans = plans(self.run, self.data, epoch as u64);
         let batches = plans.len();
         let taken = self.state.batch.min(batches);
@@ -212,7 +231,7 @@ impl<'a> Session<'a> {
             if self.trainer.waiting() > 0 {
                 continue;
             }
-            let stop = stop_at_step.is_some_and(|step| self.trainer.step >= step);
+            let stop = reached(self.trainer.step);
             // Validation may take long.
             if stop || index == batches || self.is_due() {
                 (self.state.batch, self.state.step) = (index, self.trainer.step);
@@ -226,7 +245,7 @@ impl<'a> Session<'a> {
     }
 
     /// The variant by which checkpoints are compared: the one with most modalities of those that are trained.
-    fn trained_most(&self) -> Variant {
+    fn scored_variant(&self) -> Variant {
         let settings = &self.run.training;
         match self.data.config.architecture.variants() {
             [only] => *only,

@@ -87,7 +87,7 @@ impl BadRow {
     ///
     /// # Errors
     /// [`ReadError::Broken`] where [`BadRow::is_input_lost`].
-    pub fn of_whole(self, path: &Path) -> Result<Self, ReadError> {
+    pub fn or_input_lost(self, path: &Path) -> Result<Self, ReadError> {
         if self.is_input_lost() {
             return Err(ReadError::broken(path, format!("row {}: {}", self.row, self.error.message)));
         }

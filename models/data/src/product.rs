@@ -81,10 +81,12 @@ impl Products {
         options: &ProductOptions,
         open: impl FnOnce(&Selection) -> Result<Table, ReadError>,
     ) -> Result<Self, ReadError> {
-        let own = [&options.id_column, &options.title_column, &options.image_column];
+        // Where rows are their own ids, a column of the usual name is none.
+        let id = (options.ids == Ids::Column).then_some(&options.id_column);
+        let own = id.into_iter().chain([&options.title_column, &options.image_column]);
         let only = match &options.keep {
             Keep::All => None,
-            Keep::Named(names) => Some(own.into_iter().chain(names).cloned().collect()),
+            Keep::Named(names) => Some(own.chain(names).cloned().collect()),
         };
         let selection = Selection {
             only,

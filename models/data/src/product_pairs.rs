@@ -17,6 +17,13 @@ pub struct ProductPair {
     pub label: Option<bool>,
 }
 
+impl ProductPair {
+    /// What the id of a first product begins with, before the row's number.
+    pub const SOURCE: &str = "source-";
+    /// The same of a second product.
+    pub const TARGET: &str = "target-";
+}
+
 /// How such pairs lie in a file.
 #[derive(Debug, Clone)]
 pub struct ProductPairOptions {
@@ -77,8 +84,8 @@ impl ProductPairs {
         };
         let label = options.label_column.clone();
         Ok(Self {
-            sources: side(&options.source_columns, "source-", label.clone().into_iter().collect())?,
-            targets: side(&options.target_columns, "target-", Vec::new())?,
+            sources: side(&options.source_columns, ProductPair::SOURCE, label.clone().into_iter().collect())?,
+            targets: side(&options.target_columns, ProductPair::TARGET, Vec::new())?,
             label_column: label,
         })
     }
@@ -115,12 +122,12 @@ mod tests {
         let path = folder.path().join("a.tsv");
         std::fs::write(
             &path,
-            "圆桌\ti1/a.jpg\t餐桌\ti2/b.jpg\t1\n桌\ti1/c.jpg\t椅\t\tno\n椅\thttps://x/y.jpg\t桌\t\t0\n",
+            "0\t圆桌\ti1/a.jpg\t餐桌\ti2/b.jpg\t1\n1\t桌\ti1/c.jpg\t椅\t\tno\n1\t椅\thttps://x/y.jpg\t桌\t\t0\n",
         )
         .unwrap();
         std::fs::create_dir(folder.path().join("i1")).unwrap();
         std::fs::write(folder.path().join("i1/a.jpg"), b"A").unwrap();
-        let header = ["source_title", "source_image", "target_title", "target_image", "same"];
+        let header = ["id", "source_title", "source_image", "target_title", "target_image", "same"];
         let options = ProductPairOptions {
             label_column: Some("same".to_owned()),
             header: Some(header.map(str::to_owned).to_vec()),

@@ -76,11 +76,14 @@ impl ByClass {
     /// Counts decisions, each a class and the one it was taken for.
     pub fn count(decisions: &[(usize, usize)]) -> Self {
         let mut classes: BTreeMap<usize, Confusion> = BTreeMap::new();
-        for &(class, _) in decisions {
-            classes.entry(class).or_default();
+        for &(class, taken) in decisions {
+            let counts = classes.entry(class).or_default();
+            if taken == class { counts.true_positives += 1 } else { counts.false_negatives += 1 }
         }
-        for (class, counts) in &mut classes {
-            decisions.iter().for_each(|(truth, taken)| counts.add(taken == class, truth == class));
+        for (class, taken) in decisions {
+            if let Some(counts) = classes.get_mut(taken).filter(|_| taken != class) {
+                counts.false_positives += 1;
+            }
         }
         let right = decisions.iter().filter(|(class, taken)| class == taken).count();
         let mean =
@@ -178,6 +181,19 @@ pub fn grouped_roc_auc<G: Ord + Clone>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn classes_are_measured_each_against_the_others() {
+        // Of class 0 two of three are found, of class 2 one of two; class 1 does not occur, and is taken for once.
+        let found = ByClass::count(&[(0, 0), (0, 0), (0, 2), (2, 2), (2, 1)]);
+        assert_eq!(found.classes, 2);
+        let near = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+        near(found.accuracy, 3.0 / 5.0);
+        near(found.precision, (1.0 + 0.5) / 2.0);
+        near(found.recall, (2.0 / 3.0 + 0.5) / 2.0);
+        near(found.f1, (0.8 + 0.5) / 2.0);
+        assert_eq!(ByClass::count(&[]), ByClass::default());
+    }
 
     #[test]
     fn roc_auc_counts_ties_half() {

@@ -334,8 +334,7 @@ fn work(
     if let (Some(common), Some(text)) = (&subject.bundle, key.text)
         && text > common.most_text
     {
-        let what = if known.reads_tags { "title" } else { "row" };
-        return Err(format!("a {what} of this bundle has at most {} tokens", common.most_text));
+        return Err(format!("the text of this bundle's graphs has at most {} tokens", common.most_text));
     }
     let launch = match contender {
         Contender::Engine(_) => options.worker.clone(),

@@ -2,15 +2,20 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use mbsd_spec::bundle::sha256;
 use mbsd_spec::{Architecture, Config, Variant};
 use toml::{Table, Value};
 
 use super::file::{Ablation, Row, Stage};
-use crate::checkpoint::{BEST, State, last};
+use crate::checkpoint::{BEST, State, progress};
 use crate::run::{TeacherSettings, table};
+use crate::session::diverged::noted;
 use crate::{Run, TrainError};
+
+/// Keys of `[data]` and of a task's table that rows may differ in: they decide what is learnt, and not from what it is told.
+const TRAINED_ON: [&str; 5] = ["train", "pairs", "tags_per_product", "head", "max_text_tokens"];
 
 /// Hexadecimal digits of a digest in the name of a run's folder.
 const DIGITS: usize = 12;
@@ -43,10 +48,17 @@ impl PlannedRun {
     /// # Errors
     /// [`TrainError::Io`] and [`TrainError::Resume`].
     pub fn finished(&self) -> Result<Option<State>, TrainError> {
-        let Some(folder) = last(&self.run.output)? else { return Ok(None) };
-        let state = State::read(&folder)?;
+        let Some(state) = progress(&self.run.output)? else { return Ok(None) };
         let whole = state.epoch >= self.run.training.epochs && self.run.output.join(BEST).exists();
         Ok(whole.then_some(state))
+    }
+
+    /// Why it diverged, if that is noted since then.
+    ///
+    /// # Errors
+    /// [`TrainError::Io`].
+    pub(super) fn diverged(&self, since: SystemTime) -> Result<Option<String>, TrainError> {
+        Ok(noted(&self.run.output, since)?.map(|reason| format!("{}: {reason}", self.name)))
     }
 }
 
@@ -180,6 +192,7 @@ impl Plan {
             start_from(&mut run, &config, previous.name.clone().into());
         }
         if let (Some(settings), Some(teacher)) = (&mut run.teacher, teacher) {
+            TeacherSettings::check_fits(&self.runs[teacher].config, &config)?;
             settings.checkpoint = self.runs[teacher].name.clone().into();
         }
         let text = serde_json::Value::Object(run.decisive()).to_string();
@@ -204,10 +217,7 @@ impl Plan {
         let Some(first) = self.cells.first().and_then(measured) else { return Ok(()) };
         for cell in &self.cells {
             let Some(run) = measured(cell) else { continue };
-            let same = first.objective == run.objective
-                && first.data.validation == run.data.validation
-                && first.data.validation_products == run.data.validation_products
-                && validation_pairs(first) == validation_pairs(run);
+            let same = first.objective == run.objective && measured_on(first) == measured_on(run);
             if !same {
                 let place = format!("row `{}`", self.ablation.rows[cell.row].name);
                 let reason = "its task, validation products or pairs are not those of the first row";
@@ -218,10 +228,14 @@ impl Plan {
     }
 }
 
-/// The labelled pairs that a task is measured on, where those are given.
-fn validation_pairs(run: &Run) -> Option<&PathBuf> {
-    let matching = run.matching.as_ref().and_then(|task| task.validation_pairs.as_ref());
-    matching.or(run.alignment.as_ref().and_then(|task| task.validation_pairs.as_ref()))
+/// What decides which questions a task is measured on, besides the products.
+fn measured_on(run: &Run) -> impl PartialEq {
+    let mut keys = run.decisive();
+    keys.retain(|key, _| ["data", "match", "alignment", "classification"].contains(&key.as_str()));
+    for table in keys.values_mut().filter_map(|table| table.as_object_mut()) {
+        table.retain(|key, _| !TRAINED_ON.contains(&key.as_str()));
+    }
+    keys
 }
 
 /// Whether weights of one model are weights of another.

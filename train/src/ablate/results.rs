@@ -1,6 +1,7 @@
 //! What the finished runs of a plan say: the content of `results.json`, and what the table and the plots are made of.
 
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
 use mbsd_spec::{Architecture, Task, Variant};
 use serde::Serialize;
@@ -145,11 +146,11 @@ pub struct Results {
 }
 
 impl Results {
-    /// Reads the states of the plan's finished runs. `failures` are those of this session, by index of the cell.
+    /// Reads the states of the plan's runs.
     ///
     /// # Errors
     /// [`TrainError::Io`] and [`TrainError::Resume`].
-    pub fn collect(plan: &Plan, failures: &BTreeMap<usize, String>) -> Result<Self, TrainError> {
+    pub fn collect(plan: &Plan) -> Result<Self, TrainError> {
         let mut rows: Vec<RowResult> = plan
             .ablation
             .rows
@@ -166,7 +167,7 @@ impl Results {
             })
             .collect();
         let mut task = Task::Match;
-        for (index, cell) in plan.cells.iter().enumerate() {
+        for cell in &plan.cells {
             let runs: Vec<_> = cell.runs.iter().map(|&run| &plan.runs[run]).collect();
             let mut validation = BTreeMap::new();
             if let Some(run) = runs.last() {
@@ -174,11 +175,16 @@ impl Results {
                 rows[cell.row].architecture = run.architecture();
                 validation = run.finished()?.map(|state| state.validation).unwrap_or_default();
             }
+            let mut failures = Vec::new();
+            for run in &runs {
+                let unfinished = run.finished()?.is_none();
+                failures.extend(run.diverged(SystemTime::UNIX_EPOCH)?.filter(|_| unfinished));
+            }
             rows[cell.row].cells.push(CellResult {
                 seed: cell.seed,
                 runs: runs.iter().map(|run| run.name.clone()).collect(),
                 validation,
-                failure: failures.get(&index).cloned(),
+                failure: failures.into_iter().next(),
             });
         }
         let measures = match task {

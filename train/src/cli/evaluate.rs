@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use mbsd_data::{DuplicateIds, ProductOptions, ProductPairOptions};
+use mbsd_data::{DuplicateIds, Ids, ProductOptions, ProductPairOptions};
 use mbsd_net::load_network;
 use mbsd_spec::image::Preprocessor;
 use mbsd_spec::{Task, Variant};
@@ -33,7 +33,10 @@ pub(super) struct Eval {
     /// Folder of image paths; beside the input by default.
     #[arg(long, value_name = "DIR")]
     images: Option<PathBuf>,
-    /// Column of the product id [default: as in training].
+    /// The columns of a CSV or TSV file without a header line, from left to right, separated by commas.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    header: Option<Vec<String>>,
+    /// Column of the product id [default: as in training, or the rows' numbers where training took those].
     #[arg(long, value_name = "NAME")]
     id_column: Option<String>,
     /// Column of the title [default: as in training].
@@ -84,7 +87,7 @@ pub(super) fn run(arguments: &Eval) -> Result<(), TrainError> {
     let preprocessor = Preprocessor::new(&config);
     let mut corpus = match sides.filter(|_| arguments.pairs.is_none()) {
         Some(sides) => {
-            let sides = ProductPairOptions { images: arguments.images.clone(), ..sides };
+            let sides = in_one_row(arguments, sides)?;
             Corpus::read_pairs(&arguments.input, &sides, &options, &preprocessor)?
         }
         None => Corpus::read(&arguments.input, &options, &preprocessor)?,
@@ -104,16 +107,12 @@ pub(super) fn run(arguments: &Eval) -> Result<(), TrainError> {
         let path = arguments.pairs.as_ref().unwrap_or(&arguments.input).clone();
         return Err(TrainError::NoRows { path, reason: "no row has a label that can be used".to_owned() });
     }
-    let most = config.max_text_tokens();
     let assembler = Assembler {
         corpus: Arc::new(corpus),
         tags,
         tokenizer: Arc::new(tokenizer),
         preprocessor,
-        form: Form {
-            max_tokens: run.data.max_text_tokens.map_or(most, |given| given.min(most)),
-            title_position: config.title_position(task),
-        },
+        form: Form::of(&config, task, run.data.max_text_tokens),
         teacher: None,
         augmentation: Augmentation { flip: false, min_area: 1.0 },
         extra: Extra::Nothing,
@@ -149,11 +148,34 @@ fn options(arguments: &Eval, task: Task, run: &Run) -> CorpusOptions {
         title_column: named(&arguments.title_column, Some(&data.title_column), "title"),
         image_column: named(&arguments.image_column, Some(&data.image_column), "image"),
         images: arguments.images.clone(),
+        header: arguments.header.clone(),
+        // Pairs and named columns are of ids; otherwise these serve messages alone.
+        ids: if arguments.pairs.is_some() || arguments.id_column.is_some() { Ids::Column } else { data.products().ids },
         // A product has a row for each of its tags.
         duplicate_ids: if task == Task::Match { DuplicateIds::Allow } else { DuplicateIds::Refuse },
         ..data.products()
     };
     CorpusOptions { products, columns, max_bad_rows: 1.0, ..CorpusOptions::default() }
+}
+
+/// How rows with two products lie in the input: as in training, but for what is asked for.
+fn in_one_row(arguments: &Eval, trained: ProductPairOptions) -> Result<ProductPairOptions, TrainError> {
+    for (name, given) in [
+        ("--id-column", &arguments.id_column),
+        ("--title-column", &arguments.title_column),
+        ("--image-column", &arguments.image_column),
+    ] {
+        if given.is_some() {
+            let reason = "rows with two products have their columns as in training: leave it out, or give --pairs";
+            return Err(TrainError::run(name, reason));
+        }
+    }
+    Ok(ProductPairOptions {
+        images: arguments.images.clone(),
+        header: arguments.header.clone(),
+        label_column: arguments.label_column.clone().or(trained.label_column),
+        ..trained
+    })
 }
 
 /// The measures as a table; what a task does not have is a dash.

@@ -66,7 +66,7 @@ fn titles(arguments: &Arguments, path: &Path) -> Result<Vec<String>, TrainError>
     };
     let title = |product: Result<Product, BadRow>| match product {
         Ok(product) => product.title.map(Ok),
-        Err(bad) => bad.of_whole(path).err().map(|lost| Err(lost.into())),
+        Err(bad) => bad.or_input_lost(path).err().map(|lost| Err(lost.into())),
     };
     Products::open(path, &options)?.filter_map(title).collect()
 }

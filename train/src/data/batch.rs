@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use mbsd_net::{ImageInput, TagInput, TextInput, TitleInput};
-use mbsd_spec::Variant;
 use mbsd_spec::image::Preprocessor;
 use mbsd_spec::text::{TextIds, TextRow, Tokenizer};
+use mbsd_spec::{Config, Task, Variant};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -32,6 +32,17 @@ pub struct Form {
     pub max_tokens: usize,
     /// Where titles begin, if products are read apart from their tags (one-way attention).
     pub title_position: Option<usize>,
+}
+
+impl Form {
+    /// That of a model for a task, with at most so many tokens a row.
+    pub fn of(config: &Config, task: Task, max_tokens: Option<usize>) -> Self {
+        let most = config.max_text_tokens();
+        Self {
+            max_tokens: max_tokens.map_or(most, |given| given.min(most)),
+            title_position: config.title_position(task),
+        }
+    }
 }
 
 /// What turns plans into batches; shared by threads.
@@ -76,7 +87,7 @@ pub struct HostBatch {
     /// 1 for a product with an image; `None` where all have one.
     pub present: Option<Vec<f32>>,
     /// For each row, 1 if its product has a title and 0 if not, and the same of an image; `None` where all have both.
-    pub modalities: Option<[Vec<f32>; 2]>,
+    pub row_modalities: Option<[Vec<f32>; 2]>,
     /// What stage 1 hides.
     pub hidden: Option<Hidden>,
     /// The same rows as a teacher reads them, with all that their products have.
@@ -134,13 +145,23 @@ pub enum Targets {
     Classes(Tensor<1, Int>),
 }
 
+/// A row of a batch.
+#[derive(Debug, Clone, Copy)]
+struct PlacedRow<'a> {
+    /// Where it stands in the plan.
+    position: usize,
+    row: &'a Row,
+    /// Numbers what is drawn for its image: of rows that share a product, the first of them.
+    stream: u64,
+}
+
 /// A product of a batch.
 #[derive(Debug, Clone, Copy)]
 struct Product {
     item: usize,
     /// The tag that its sequence begins with.
     tag: Option<u32>,
-    /// Numbers what is drawn for its image: of products that rows share, the first of the rows.
+    /// As that of its row.
     stream: u64,
 }
 
@@ -170,27 +191,35 @@ impl Assembler {
     /// # Errors
     /// What is wrong with a row whose tag does not fit or whose image can no longer be read.
     pub fn assemble(&self, plan: &BatchPlan) -> Result<HostBatch, String> {
-        let rows: Vec<(usize, &Row)> =
-            plan.rows.iter().enumerate().filter(|(_, row)| self.usable(row, plan.variant)).collect();
+        let usable = plan.rows.iter().enumerate().filter(|(_, row)| self.usable(row, plan.variant));
+        let mut rows: Vec<PlacedRow<'_>> =
+            usable.zip(0..).map(|((position, row), stream)| PlacedRow { position, row, stream }).collect();
+        if self.form.title_position.is_some() {
+            for rows in rows.chunk_by_mut(|a, b| a.row.item == b.row.item) {
+                let stream = rows[0].stream;
+                rows.iter_mut().for_each(|row| row.stream = stream);
+            }
+        }
         let mut batch = self.batch(plan, &rows, self.form)?;
         if let Some(form) = self.teacher {
-            batch.teacher = Some(Box::new(self.lesson(plan, &rows, form, &batch)?));
+            batch.teacher = Some(Box::new(self.for_teacher(plan, &rows, form, &batch)?));
         }
         Ok(batch)
     }
 
-    fn batch(&self, plan: &BatchPlan, rows: &[(usize, &Row)], form: Form) -> Result<HostBatch, String> {
+    fn batch(&self, plan: &BatchPlan, rows: &[PlacedRow<'_>], form: Form) -> Result<HostBatch, String> {
         match form.title_position {
             Some(title_position) => self.apart(plan, rows, form, title_position),
             None => self.joined(plan, rows, form),
         }
     }
 
-    /// The rows as a teacher reads them, in full, whatever `batch` leaves out; images look as they do there.
-    fn lesson(
+    /// The rows as a teacher reads them, in full, whatever `batch` leaves out. Every image looks as it does there: a product is shared by
+    /// the rows that share it there.
+    fn for_teacher(
         &self,
         plan: &BatchPlan,
-        rows: &[(usize, &Row)],
+        rows: &[PlacedRow<'_>],
         form: Form,
         batch: &HostBatch,
     ) -> Result<HostBatch, String> {
@@ -204,11 +233,12 @@ impl Assembler {
     }
 
     /// The batch with each tag and its product in one sequence.
-    fn joined(&self, plan: &BatchPlan, rows: &[(usize, &Row)], form: Form) -> Result<HostBatch, String> {
-        let first = rows.iter().map(|(_, row)| (row.item, row.tag));
-        let products = first.chain(rows.iter().filter_map(|(_, row)| Some((row.other?, None))));
-        let products = products.zip(0..).map(|((item, tag), stream)| Product { item, tag, stream });
-        let products: Vec<Product> = products.collect();
+    fn joined(&self, plan: &BatchPlan, rows: &[PlacedRow<'_>], form: Form) -> Result<HostBatch, String> {
+        let first = rows.iter().map(|&PlacedRow { row, stream, .. }| Product { item: row.item, tag: row.tag, stream });
+        let second = rows.iter().filter_map(|&PlacedRow { row, stream, .. }| {
+            Some(Product { item: row.other?, tag: None, stream: rows.len() as u64 + stream })
+        });
+        let products: Vec<Product> = first.chain(second).collect();
         let mut batch = self.labelled(&products, rows);
         let has_title = plan.variant != Variant::Image;
         let mut texts =
@@ -235,17 +265,13 @@ impl Assembler {
     fn apart(
         &self,
         plan: &BatchPlan,
-        rows: &[(usize, &Row)],
+        rows: &[PlacedRow<'_>],
         form: Form,
         title_position: usize,
     ) -> Result<HostBatch, String> {
-        let shared: Vec<&[(usize, &Row)]> = rows.chunk_by(|(_, a), (_, b)| a.item == b.item).collect();
-        let mut stream = 0;
-        let product = |rows: &&[(usize, &Row)]| {
-            let product = Product { item: rows[0].1.item, tag: None, stream };
-            stream += rows.len() as u64;
-            product
-        };
+        let same = |a: &PlacedRow<'_>, b: &PlacedRow<'_>| (a.row.item, a.stream) == (b.row.item, b.stream);
+        let shared: Vec<&[PlacedRow<'_>]> = rows.chunk_by(same).collect();
+        let product = |rows: &&[PlacedRow<'_>]| Product { item: rows[0].row.item, tag: None, stream: rows[0].stream };
         let products: Vec<Product> = shared.iter().map(product).collect();
         let mut batch = self.labelled(&products, rows);
         if plan.variant != Variant::Image {
@@ -264,29 +290,30 @@ impl Assembler {
     }
 
     /// A batch without inputs yet.
-    fn labelled(&self, products: &[Product], rows: &[(usize, &Row)]) -> HostBatch {
-        let items = rows.iter().map(|(_, row)| &self.corpus.items[row.item]);
+    fn labelled(&self, products: &[Product], rows: &[PlacedRow<'_>]) -> HostBatch {
+        let items = rows.iter().map(|placed| &self.corpus.items[placed.row.item]);
         let each =
             |has: fn(&Item) -> bool| items.clone().map(|item| f32::from(u8::from(has(item)))).collect::<Vec<_>>();
-        let modalities = [each(|item| !item.title.is_empty()), each(|item| item.picture.is_some())];
+        let row_modalities = [each(|item| !item.title.is_empty()), each(|item| item.picture.is_some())];
         HostBatch {
-            modalities: modalities.iter().flatten().any(|&has| has == 0.0).then_some(modalities),
+            row_modalities: row_modalities.iter().flatten().any(|&has| has == 0.0).then_some(row_modalities),
             products: products.iter().map(|product| self.corpus.items[product.item].id.clone()).collect(),
-            positions: rows.iter().map(|&(position, _)| position).collect(),
-            labels: rows.iter().map(|(_, row)| row.label).collect(),
+            positions: rows.iter().map(|placed| placed.position).collect(),
+            labels: rows.iter().map(|placed| placed.row.label).collect(),
             side: self.preprocessor.width(),
             ..HostBatch::default()
         }
     }
 
     /// The tags of each product's rows.
-    fn tags(&self, shared: &[&[(usize, &Row)]], title_position: usize) -> Result<HostTags, String> {
+    fn tags(&self, shared: &[&[PlacedRow<'_>]], title_position: usize) -> Result<HostTags, String> {
         let row = |row: &Row| {
             let ids = row.tag.zip(self.tags.as_ref()).map(|(tag, tags)| &tags.ids[tag as usize]);
             let tag = self.tokenizer.tag_row(ids.unwrap_or(&TextIds::default()), title_position);
             tag.map_err(|error| format!("product {}: {error}", self.corpus.items[row.item].id))
         };
-        let of_product = |rows: &&[(usize, &Row)]| rows.iter().map(|(_, of)| row(of)).collect::<Result<Vec<_>, _>>();
+        let of_product =
+            |rows: &&[PlacedRow<'_>]| rows.iter().map(|placed| row(placed.row)).collect::<Result<Vec<_>, _>>();
         let tags = shared.iter().map(of_product).collect::<Result<Vec<_>, String>>()?;
         let most = tags.iter().map(Vec::len).max().unwrap_or(0);
         let text = tags.iter().flatten().map(TextRow::len).max().unwrap_or(0);
@@ -519,8 +546,8 @@ mod tests {
     fn a_product_without_an_image_is_marked_or_left_out() {
         let full = batch(&[2, 1], Variant::Full);
         assert_eq!(full.present, Some(vec![0.0, 1.0]));
-        assert_eq!(full.modalities, Some([vec![1.0, 1.0], vec![0.0, 1.0]]));
-        assert!(batch(&[0, 1], Variant::Full).modalities.is_none());
+        assert_eq!(full.row_modalities, Some([vec![1.0, 1.0], vec![0.0, 1.0]]));
+        assert!(batch(&[0, 1], Variant::Full).row_modalities.is_none());
         let image = batch(&[2, 1], Variant::Image);
         assert_eq!((image.products, image.positions, image.present), (vec!["b".to_owned()], vec![1], None));
     }
@@ -579,33 +606,33 @@ mod tests {
 
     #[test]
     fn a_teacher_reads_the_same_rows_in_its_own_form_and_in_full() {
+        const PIXELS: usize = 3 * SIDE * SIDE;
         let joined = Form { max_tokens: 16, title_position: None };
         let apart = Form { max_tokens: 16, title_position: Some(6) };
-        let rows: Vec<Row> = [0, 0, 2].iter().map(|&item| Row { item, tag: Some(0), ..Row::default() }).collect();
+        let rows: Vec<Row> = [0, 0, 2, 1].iter().map(|&item| Row { item, tag: Some(0), ..Row::default() }).collect();
         let base = Assembler { augmentation: Augmentation { flip: true, min_area: 0.3 }, ..assembler() };
+        /// The image of each row.
+        fn images(batch: &HostBatch) -> Vec<&[f32]> {
+            let pixels: Vec<&[f32]> = batch.pixels.as_ref().unwrap().chunks(PIXELS).collect();
+            let product = |row: usize| batch.tags.as_ref().map_or(row, |tags| tags.places[row] as usize / tags.most);
+            (0..batch.rows()).map(|row| pixels[product(row)]).collect()
+        }
         for (own, teacher) in [(joined, apart), (apart, joined), (joined, joined), (apart, apart)] {
             let assembler = Assembler { form: own, teacher: Some(teacher), ..base.clone() };
-            let batch = |variant| {
-                let plan = BatchPlan { rows: rows.clone(), variant, seed: 5, augmented: true };
-                assembler.assemble(&plan).unwrap()
-            };
             for variant in [Variant::Full, Variant::Text, Variant::Image] {
-                let taught = batch(variant);
-                let lesson = taught.teacher.as_ref().unwrap();
-                assert_eq!((&lesson.positions, &lesson.labels), (&taught.positions, &taught.labels), "{variant}");
-                assert_eq!(lesson.tags.is_some(), teacher == apart);
-                let alone = Assembler { form: teacher, teacher: None, ..base.clone() };
-                let kept = taught.positions.iter().map(|&position| rows[position]).collect();
-                let plan = BatchPlan { rows: kept, variant: Variant::Full, seed: 5, augmented: true };
-                let expected = alone.assemble(&plan).unwrap();
-                assert_eq!(lesson.pixels, expected.pixels, "{variant}");
-                assert_eq!(lesson.present, expected.present);
-                let ids = |batch: &HostBatch| batch.text.as_ref().unwrap().input_ids.clone();
-                assert_eq!(ids(lesson), ids(&expected));
+                let plan = BatchPlan { rows: rows.clone(), variant, seed: 5, augmented: true };
+                let batch = assembler.assemble(&plan).unwrap();
+                let taught = batch.teacher.as_ref().unwrap();
+                assert_eq!((&taught.positions, &taught.labels), (&batch.positions, &batch.labels), "{variant}");
+                assert_eq!(taught.tags.is_some(), teacher == apart);
+                assert!(taught.text.as_ref().unwrap().input_ids.contains(&7), "it has titles");
+                let looks = images(taught);
+                if variant != Variant::Text {
+                    assert!(images(&batch) == looks, "{variant}: every image looks the same to both");
+                }
+                // Rows of a product are one image to a student that reads it once, and several to another.
+                assert_eq!(looks[0] == looks[1], own == apart, "{variant} {own:?}");
             }
-            let (full, width) = (batch(Variant::Full), 3 * SIDE * SIDE);
-            let (own, lesson) = (full.pixels.as_ref().unwrap(), full.teacher.as_ref().unwrap());
-            assert_eq!(own[..width], lesson.pixels.as_ref().unwrap()[..width], "an image looks the same to both");
         }
     }
 

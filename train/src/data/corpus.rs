@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mbsd_data::{
@@ -33,6 +33,8 @@ pub struct CorpusOptions {
     pub redaction: Redaction,
     /// Bytes of resized images to hold. Of those beyond, encoded images that came with the rows go to a temporary file.
     pub cache_bytes: usize,
+    /// The folder of that.
+    pub spill_folder: PathBuf,
     /// Share of rows that may be unusable.
     pub max_bad_rows: f64,
     /// Products to read, the first ones; all where `None`.
@@ -93,6 +95,7 @@ fn resized(bytes: &[u8], preprocessor: &Preprocessor) -> Result<RgbImage, String
 /// Where encoded images go that there is no memory for: a file without a name, gone with the process.
 #[derive(Debug, Default)]
 struct Spill {
+    folder: PathBuf,
     file: Option<Arc<Mutex<File>>>,
     end: u64,
 }
@@ -109,7 +112,7 @@ impl Spill {
     fn take(&mut self, bytes: &[u8]) -> std::io::Result<Picture> {
         let file = match &self.file {
             Some(file) => file.clone(),
-            None => self.file.insert(Arc::new(Mutex::new(tempfile::tempfile()?))).clone(),
+            None => self.file.insert(Arc::new(Mutex::new(tempfile::tempfile_in(&self.folder)?))).clone(),
         };
         let mut writer = file.lock().unwrap_or_else(PoisonError::into_inner);
         writer.seek(SeekFrom::Start(self.end))?;
@@ -143,11 +146,19 @@ impl Corpus {
     pub fn read(path: &Path, options: &CorpusOptions, preprocessor: &Preprocessor) -> Result<Self, TrainError> {
         let keep = ProductOptions { keep: Keep::Named(options.columns.clone()), ..options.products.clone() };
         let products = Products::open(path, &keep)?;
-        let positions: Vec<usize> =
-            (options.columns.iter()).map(|name| position(products.columns(), name)).collect::<Option<_>>().ok_or_else(
-                || TrainError::run(path.display().to_string(), "a label column is also the id, title or image"),
-            )?;
-        Self::of_rows(path, products, options.limit, &positions, options, preprocessor)
+        let positions: Vec<usize> = (options.columns.iter())
+            .map(|name| position(products.columns(), name))
+            .collect::<Option<_>>()
+            .ok_or_else(|| {
+                TrainError::run(
+                    path.display().to_string(),
+                    "a column of labels, tags or queries is also the id, title or image",
+                )
+            })?;
+        let products = products.take(options.limit.unwrap_or(usize::MAX));
+        let corpus = Self::of_rows(path, products, 1, &positions, options, preprocessor)?;
+        let rows = corpus.items.len() + corpus.bad_rows.len();
+        Ok(Self { is_cut: options.limit == Some(rows), ..corpus })
     }
 
     /// Reads a file whose rows hold two products each: they lie side by side, and the label is the one value of the first.
@@ -161,30 +172,30 @@ impl Corpus {
         options: &CorpusOptions,
         preprocessor: &Preprocessor,
     ) -> Result<Self, TrainError> {
-        let products = ProductPairs::open(path, pairs)?.flat_map(|pair| match pair {
+        let pairs = ProductPairs::open(path, pairs)?.take(options.limit.unwrap_or(usize::MAX));
+        let products = pairs.flat_map(|pair| match pair {
             Ok(ProductPair { source, target, .. }) => vec![Ok(source), Ok(target)],
             Err(bad) => vec![Err(bad)],
         });
-        Self::of_rows(path, products, options.limit.map(|rows| 2 * rows), &[0], options, preprocessor)
+        Self::of_rows(path, products, 2, &[0], options, preprocessor)
     }
 
+    /// Rows of so many products each.
     fn of_rows(
         path: &Path,
         mut products: impl Iterator<Item = Result<Product, BadRow>>,
-        limit: Option<usize>,
+        each: usize,
         positions: &[usize],
         options: &CorpusOptions,
         preprocessor: &Preprocessor,
     ) -> Result<Self, TrainError> {
         let mut corpus = Self::default();
-        let mut spill = Spill::default();
-        let mut left = limit.unwrap_or(usize::MAX);
+        let mut spill = Spill { folder: options.spill_folder.clone(), ..Spill::default() };
         loop {
-            let chunk: Vec<_> = products.by_ref().take(CHUNK.min(left)).collect();
+            let chunk: Vec<_> = products.by_ref().take(CHUNK).collect();
             if chunk.is_empty() {
                 break;
             }
-            left -= chunk.len();
             let images: Vec<_> = chunk
                 .par_iter()
                 .map(|product| {
@@ -195,12 +206,11 @@ impl Corpus {
             for (product, image) in chunk.into_iter().zip(images) {
                 match product {
                     Ok(product) => corpus.push(product, image, positions, options, &mut spill)?,
-                    Err(bad) => corpus.bad_rows.push(bad.of_whole(path)?.to_string()),
+                    Err(bad) => corpus.bad_rows.push(bad.or_input_lost(path)?.to_string()),
                 }
             }
         }
-        corpus.is_cut = left == 0;
-        corpus.check(path, options.max_bad_rows)?;
+        corpus.check(path, each, options.max_bad_rows)?;
         Ok(corpus)
     }
 
@@ -220,7 +230,7 @@ impl Corpus {
                     self.cached_bytes += bytes;
                     Picture::Resized(image)
                 } else if let ImageSource::Embedded { bytes, .. } = &source {
-                    spill.take(bytes).map_err(TrainError::io("write", std::env::temp_dir()))?
+                    spill.take(bytes).map_err(TrainError::io("write", &spill.folder))?
                 } else {
                     Picture::Encoded(source)
                 })
@@ -241,9 +251,14 @@ impl Corpus {
         Ok(())
     }
 
-    fn check(&self, path: &Path, max_bad_rows: f64) -> Result<(), TrainError> {
-        let (bad, rows) = (self.bad_rows.len(), self.bad_rows.len() + self.items.len());
+    fn check(&self, path: &Path, each: usize, max_bad_rows: f64) -> Result<(), TrainError> {
+        let bad = self.bad_rows.len();
+        let rows = bad + self.items.len() / each;
         if bad as f64 > max_bad_rows * rows as f64 {
+            let first = self.bad_rows.first().cloned().unwrap_or_default();
+            return Err(TrainError::BadRows { path: path.to_owned(), bad, rows, first });
+        }
+        if self.items.is_empty() && bad > 0 {
             let first = self.bad_rows.first().cloned().unwrap_or_default();
             return Err(TrainError::BadRows { path: path.to_owned(), bad, rows, first });
         }
@@ -278,6 +293,7 @@ impl Default for CorpusOptions {
             columns: Vec::new(),
             redaction: Redaction::default(),
             cache_bytes: usize::MAX,
+            spill_folder: std::env::temp_dir(),
             max_bad_rows: 0.0,
             limit: None,
         }

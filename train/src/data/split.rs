@@ -66,7 +66,10 @@ impl HostBatch {
             labels: self.labels[rows.clone()].to_vec(),
             queries: self.queries.as_ref().map(|text| cut.text(text)),
             tags: self.tags.as_ref().map(|tags| cut.tags(tags, rows.clone())),
-            modalities: self.modalities.as_ref().map(|both| both.each_ref().map(|has| has[rows.clone()].to_vec())),
+            row_modalities: self
+                .row_modalities
+                .as_ref()
+                .map(|both| both.each_ref().map(|has| has[rows.clone()].to_vec())),
             hidden: self.hidden.as_ref().map(|hidden| cut.hidden(hidden)),
             teacher: self.teacher.as_ref().map(|teacher| Box::new(teacher.part(rows))),
             ..self.of_products(&cut)
@@ -179,7 +182,7 @@ mod tests {
             present: Some((0..products).map(|product| product as f32).collect()),
             tags: None,
             teacher: None,
-            modalities: Some([vec![1.0, 0.0, 1.0, 1.0, 1.0], vec![1.0, 1.0, 0.0, 1.0, 0.0]]),
+            row_modalities: Some([vec![1.0, 0.0, 1.0, 1.0, 1.0], vec![1.0, 1.0, 0.0, 1.0, 0.0]]),
             hidden: (!compared).then(|| Hidden {
                 tokens: vec![(0, 1, 7), (2, 0, 8), (4, 1, 9)],
                 patches: vec![(1, 0), (3, 1), (4, 0), (4, 1)],
@@ -198,7 +201,7 @@ mod tests {
         assert_eq!((first.0.rows(), second.0.rows()), (2, 3));
         assert_eq!(second.0.products, ["p2", "p3", "p4"]);
         assert_eq!(second.0.positions, [2, 4, 5]);
-        assert_eq!(second.0.modalities, Some([vec![1.0; 3], vec![0.0, 1.0, 0.0]]));
+        assert_eq!(second.0.row_modalities, Some([vec![1.0; 3], vec![0.0, 1.0, 0.0]]));
         assert_eq!(second.0.pixels.as_ref().unwrap()[0], 8.0);
         assert_eq!(second.0.text.as_ref().unwrap().input_ids, [4, 5, 6, 7, 8, 9]);
         let hidden = second.0.hidden.as_ref().unwrap();
@@ -232,7 +235,7 @@ mod tests {
             positions: (0..7).collect(),
             labels: vec![0, 1, 0, 1, 0, 1, 0],
             queries: None,
-            modalities: None,
+            row_modalities: None,
             hidden: None,
             ..batch(false)
         };

@@ -77,8 +77,8 @@ impl BatchLoss {
                     Targets::Classes(classes) => cross_entropy(logits.clone(), classes, smoothing),
                 };
                 let losses = match teacher.zip(batch.teacher.take()) {
-                    Some((teacher, mut lesson)) => {
-                        let taught = teacher.loss(logits, &mut lesson);
+                    Some((teacher, mut read)) => {
+                        let taught = teacher.loss(logits, &mut read);
                         let total = labels.clone() * (1.0 - teacher.weight) + taught.clone() * teacher.weight;
                         Losses { total, terms: vec![("labels", labels), ("teacher", taught)] }
                     }
@@ -212,7 +212,7 @@ fn stage2(model: &Mbsd, batch: &mut HostBatch, settings: SdmiSettings, device: &
     let rows = [batch.rows()];
     let labels: Vec<f32> = batch.labels.iter().map(|&label| label as f32).collect();
     let labels = Tensor::from_data(TensorData::new(labels, rows), device);
-    let present = batch.modalities.take().map(|both| {
+    let present = batch.row_modalities.take().map(|both| {
         let [text, image] = both.map(|has| Tensor::from_data(TensorData::new(has, rows), device));
         Present { text, image }
     });

@@ -203,25 +203,25 @@ fn with(present: Option<Tensor<1>>, rows: Tensor<1>) -> Tensor<1> {
 /// `[batch]` each.
 fn distillation(
     teacher: Tensor<1>,
-    pupil: Tensor<1>,
+    student: Tensor<1>,
     distance: Tensor<1>,
     both: Option<Tensor<1>>,
     settings: SdmiSettings,
 ) -> Distillation {
     let teacher = teacher.detach();
-    let fixed_pupil = pupil.clone().detach();
+    let fixed_student = student.clone().detach();
     let taught: Tensor<1, Bool> =
-        teacher.clone().greater(fixed_pupil.clone()).bool_and(teacher.clone().greater_elem(0.0));
+        teacher.clone().greater(fixed_student.clone()).bool_and(teacher.clone().greater_elem(0.0));
     let taught = with(both, taught.float());
     let divisor = match settings.average {
         Average::Batch => Tensor::full([1], taught.dims()[0] as f64, &taught.device()),
         Average::PerDirection => taught.clone().sum().clamp_min(1.0),
     };
     let weight =
-        if settings.adaptive_weight { taught * (sigmoid(teacher.clone()) - sigmoid(fixed_pupil)) } else { taught };
+        if settings.adaptive_weight { taught * (sigmoid(teacher.clone()) - sigmoid(fixed_student)) } else { taught };
     let divergence = match settings.kl_direction {
-        KlDirection::WeakFromStrong => bernoulli_divergence(pupil, teacher),
-        KlDirection::StrongFromWeak => bernoulli_divergence(teacher, pupil),
+        KlDirection::WeakFromStrong => bernoulli_divergence(student, teacher),
+        KlDirection::StrongFromWeak => bernoulli_divergence(teacher, student),
     };
     Distillation { kl: (weight.clone() * divergence).sum() / divisor.clone(), rs: (weight * distance).sum() / divisor }
 }

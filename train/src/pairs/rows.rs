@@ -39,7 +39,7 @@ impl RowCount {
     /// # Errors
     /// [`PairsError::Data`] if the rows from here on are lost: a part of a file is no whole one with bad rows.
     pub(super) fn unreadable(&mut self, what: &str, bad: BadRow, path: &Path) -> Result<(), PairsError> {
-        self.bad(format_args!("{what} {}", bad.of_whole(path)?));
+        self.bad(format_args!("{what} {}", bad.or_input_lost(path)?));
         Ok(())
     }
 

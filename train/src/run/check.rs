@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use mbsd_data::input_files;
 use mbsd_net::STANDARD_DEVIATION;
-use mbsd_spec::{Architecture, Attention, Task};
+use mbsd_spec::{Architecture, Attention, Config, Task};
 
-use super::{ArithmeticName, Objective, Run};
+use super::{ArithmeticName, Objective, Run, TeacherSettings};
 use crate::TrainError;
+use crate::checkpoint::read_config;
 
 /// Tokens of the shortest row with a word.
 const LEAST_TOKENS: usize = 3;
@@ -21,7 +22,7 @@ impl Run {
         let config = self.model.config(self.tokenizer.vocab_size.max(1))?;
         self.check_architecture(config.architecture)?;
         self.check_attention(config.attention)?;
-        self.check_teacher()?;
+        self.check_teacher(&config)?;
         if self.model.weights.is_some() && self.tokenizer.file.is_none() {
             let reason = "model.weights belong to a vocabulary: give its vocab.txt or tokenizer.json";
             return wrong("tokenizer.file", reason.into());
@@ -53,8 +54,8 @@ impl Run {
         positive("match.tags_per_product", self.matching.as_ref().map_or(1, |settings| settings.tags_per_product))?;
         positive("training.checkpoint_steps", training.checkpoint_steps.unwrap_or(1))?;
         positive("optimizer.accumulation", self.optimizer.accumulation)?;
-        if training.checkpoint_minutes.is_nan() || training.checkpoint_minutes <= 0.0 {
-            return wrong("training.checkpoint_minutes", "it must be more than 0".into());
+        if !(training.checkpoint_minutes > 0.0 && training.checkpoint_minutes.is_finite()) {
+            return wrong("training.checkpoint_minutes", "it must be a number above 0".into());
         }
         if training.crop == 0.0 {
             return wrong("training.crop", "0 would leave nothing of an image; 1 takes whole images".into());
@@ -135,13 +136,14 @@ impl Run {
     }
 
     /// What a teacher answers are the questions of a task.
-    fn check_teacher(&self) -> Result<(), TrainError> {
+    fn check_teacher(&self, config: &Config) -> Result<(), TrainError> {
         let Some(teacher) = &self.teacher else { return Ok(()) };
         if !self.objective.is_task() {
             let reason = format!("`{}` learns without one: leave it out", self.objective);
             return Err(TrainError::run("teacher", reason));
         }
-        teacher.check()
+        teacher.check()?;
+        TeacherSettings::check_fits(&read_config(&teacher.checkpoint)?, config)
     }
 
     /// There must be the objective's own table, and no other.
@@ -198,30 +200,21 @@ impl Run {
         }
         if let Some(task) = &self.matching {
             let own = task.tag_column.is_some();
-            let files = accounts([&task.pairs, &task.validation_pairs], own);
-            match &task.tags {
-                Some(_) if own || task.pairs.is_some() || task.validation_pairs.is_some() => {
-                    return wrong(
-                        "match",
-                        "it needs tags and attributes, or pairs and validation_pairs, or tag_column",
-                    );
-                }
-                Some(_) if task.attributes.is_empty() => {
-                    let reason = "name the columns of the tags, such as attributes = { Colour = \"colour\" }";
-                    return wrong("match", reason);
-                }
-                Some(_) => {}
-                None if !files || !task.attributes.is_empty() => {
-                    return wrong(
-                        "match",
-                        "it needs tags and attributes, or pairs and validation_pairs, or tag_column",
-                    );
-                }
-                None if task.tags_per_product > 1 => {
-                    let reason = "it draws from attributes; else the rows say which tags a product has";
-                    return wrong("match.tags_per_product", reason);
-                }
-                None => {}
+            let pairs = [&task.pairs, &task.validation_pairs];
+            let one = match task.tags {
+                Some(_) => !own && pairs == [&None, &None],
+                None => task.attributes.is_empty() && accounts(pairs, own),
+            };
+            if !one {
+                return wrong("match", "it needs tags and attributes, or pairs and validation_pairs, or tag_column");
+            }
+            if task.tags.is_some() && task.attributes.is_empty() {
+                let reason = "name the columns of the tags, such as attributes = { Colour = \"colour\" }";
+                return wrong("match", reason);
+            }
+            if task.tags.is_none() && task.tags_per_product > 1 {
+                let reason = "it draws from attributes; else the rows say which tags a product has";
+                return wrong("match.tags_per_product", reason);
             }
             if task.label_column.is_some() && !own {
                 return wrong("match.label_column", "it goes with tag_column; in files of pairs it is `label`");

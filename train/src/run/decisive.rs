@@ -8,7 +8,7 @@ use super::Run;
 
 /// Keys that change nothing in the outcome: where it lies, how often it is logged and kept, what memory it takes, and how many
 /// unusable rows are put up with.
-const IDLE: [(&str, &[&str]); 3] = [
+const WITHOUT_EFFECT: [(&str, &[&str]); 3] = [
     ("", &["output"]),
     ("data", &["cache_mib", "max_bad_rows"]),
     ("training", &["log_every", "keep", "checkpoint_minutes", "checkpoint_steps"]),
@@ -29,8 +29,9 @@ pub(crate) struct Difference {
 impl Run {
     /// All that decides the outcome.
     pub(crate) fn decisive(&self) -> Map<String, Value> {
-        let Ok(Value::Object(mut run)) = serde_json::to_value(self) else { return Map::new() };
-        for (table, keys) in IDLE {
+        let run = serde_json::to_value(self).expect("structs of plain fields are JSON");
+        let Value::Object(mut run) = run else { unreachable!("a struct is an object") };
+        for (table, keys) in WITHOUT_EFFECT {
             let table = if table.is_empty() { Some(&mut run) } else { run[table].as_object_mut() };
             if let Some(table) = table {
                 table.retain(|key, _| !keys.contains(&key.as_str()));
@@ -66,5 +67,8 @@ fn difference(key: &str, ours: &Value, theirs: &Value) -> Option<Difference> {
         let value = |run: &Map<String, Value>, name: &String| run.get(name).cloned().unwrap_or_default();
         return names.into_iter().find_map(|name| difference(&inner(name), &value(ours, name), &value(theirs, name)));
     }
-    (ours != theirs).then(|| Difference { key: key.to_owned(), values: [ours.clone(), theirs.clone()] })
+    // Reading a number back from JSON may change its last bit.
+    let close = |ours: f64, theirs: f64| (ours - theirs).abs() <= 1e-12 * ours.abs().max(theirs.abs());
+    let equal = ours == theirs || ours.as_f64().zip(theirs.as_f64()).is_some_and(|(ours, theirs)| close(ours, theirs));
+    (!equal).then(|| Difference { key: key.to_owned(), values: [ours.clone(), theirs.clone()] })
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use mbsd_data::ProductPairOptions;
-use mbsd_spec::Task;
+use mbsd_spec::{Architecture, Config, Task};
 use serde::{Deserialize, Serialize};
 
 use super::settings::DataSettings;
@@ -291,6 +291,19 @@ impl TeacherSettings {
         let settings: Self = super::from_table(table, place)?;
         settings.check()?;
         Ok(settings)
+    }
+
+    /// A teacher reads the same pixels as its student.
+    pub(crate) fn check_fits(teacher: &Config, student: &Config) -> Result<(), TrainError> {
+        let reason = if teacher.architecture != Architecture::Mbsd {
+            format!("a teacher is of architecture mbsd, this is {}", teacher.architecture)
+        } else if teacher.image_size != student.image_size {
+            let sizes = format!("{} pixels, this run of {}", teacher.image_size, student.image_size);
+            format!("it reads images of {sizes}: set model.image_size, or take another teacher")
+        } else {
+            return Ok(());
+        };
+        Err(TrainError::run("teacher.checkpoint", reason))
     }
 
     pub(super) fn check(&self) -> Result<(), TrainError> {

@@ -7,7 +7,7 @@ use mbsd_data::{DuplicateIds, ProductOptions, read_tags};
 use mbsd_net::Head;
 use mbsd_spec::image::Preprocessor;
 use mbsd_spec::text::Tokenizer;
-use mbsd_spec::{Architecture, Attention, Config};
+use mbsd_spec::{Attention, Config};
 
 use super::rows::{RowSource, Rows, rows};
 use crate::TrainError;
@@ -78,10 +78,11 @@ pub(super) fn prepare(run: &Run, resumed: Option<&Path>) -> Result<Prepared, Tra
         return Err(TrainError::run("data.max_text_tokens", reason));
     }
     if let Some(teacher) = &teacher {
-        check_teacher(teacher, &config, &tokenizer, labels.as_deref())?;
+        check_teacher(teacher, &tokenizer, labels.as_deref())?;
     }
     let teacher = teacher.map(|(config, ..)| config);
-    let lesson = teacher.as_ref().map(|config| self::form(run, config));
+    // All that a product has, however little of it the run takes.
+    let teachers = teacher.as_ref().map(|config| Form::of(config, run.objective.task(), None));
 
     let extra = match run.objective {
         Objective::Stage1 => Extra::Masking(masking(run, &config, &tokenizer)),
@@ -91,7 +92,7 @@ pub(super) fn prepare(run: &Run, resumed: Option<&Path>) -> Result<Prepared, Tra
     let tokenizer = Arc::new(tokenizer);
     let tags = tags.map(|names| Arc::new(TagSet::new(names, &tokenizer)));
     if let Some(tags) = &tags {
-        let forms = [Some(form), lesson].into_iter().flatten();
+        let forms = [Some(form), teachers].into_iter().flatten();
         let limit = |form: Form| form.title_position.unwrap_or(form.max_tokens.saturating_sub(1));
         check_lengths(tags, &tokenizer, forms.map(limit).min().unwrap_or_default())?;
     }
@@ -105,7 +106,7 @@ pub(super) fn prepare(run: &Run, resumed: Option<&Path>) -> Result<Prepared, Tra
         augmentation: Augmentation { flip: run.training.flip, min_area: run.training.crop },
         extra: extra.clone(),
     };
-    let (train, validation) = (assembler(train, lesson), assembler(validation, None));
+    let (train, validation) = (assembler(train, teachers), assembler(validation, None));
     let prepared = Prepared { config, teacher, head, labels, train, validation, validation_rows, rows: source };
     let no_rows = |path: &Path| {
         let reason = match run.objective {
@@ -123,32 +124,23 @@ pub(super) fn prepare(run: &Run, resumed: Option<&Path>) -> Result<Prepared, Tra
     Ok(prepared)
 }
 
-/// How a model of these dimensions reads the rows of a run. Stage 1 has no tags or queries to be read apart from products, so that its
-/// weights do for both forms of attention.
+/// How the run's model reads rows. Stage 1 has no tags or queries to be read apart from products, so that its weights do for both
+/// forms of attention.
 fn form(run: &Run, config: &Config) -> Form {
-    let max_tokens = config.max_text_tokens();
-    Form {
-        max_tokens: run.data.max_text_tokens.map_or(max_tokens, |given| given.min(max_tokens)),
-        title_position: config.title_position(run.objective.task()).filter(|_| run.objective != Objective::Stage1),
-    }
+    let form = Form::of(config, run.objective.task(), run.data.max_text_tokens);
+    Form { title_position: form.title_position.filter(|_| run.objective != Objective::Stage1), ..form }
 }
 
-/// A teacher reads the same tokens and pixels, and answers the same questions.
+/// A teacher knows the same tokens, and answers the same questions.
 fn check_teacher(
-    (teacher, known, classes): &(Config, Tokenizer, Option<Vec<String>>),
-    config: &Config,
+    (_, known, classes): &(Config, Tokenizer, Option<Vec<String>>),
     tokenizer: &Tokenizer,
     labels: Option<&[String]>,
 ) -> Result<(), TrainError> {
-    let reason = if teacher.architecture != Architecture::Mbsd {
-        format!("a teacher is of architecture mbsd, this is {}", teacher.architecture)
-    } else if teacher.image_size != config.image_size {
-        let sizes = format!("{} pixels, this run of {}", teacher.image_size, config.image_size);
-        format!("it reads images of {sizes}: set model.image_size, or take another teacher")
-    } else if known.to_json() != tokenizer.to_json() {
-        "it has another tokenizer: give its tokenizer.json as tokenizer.file".to_owned()
+    let reason = if known.to_json() != tokenizer.to_json() {
+        "it has another tokenizer: give its tokenizer.json as tokenizer.file"
     } else if classes.as_deref() != labels {
-        "it has other classes: give its labels.txt as classification.labels".to_owned()
+        "it has other classes: give its labels.txt as classification.labels"
     } else {
         return Ok(());
     };
@@ -212,6 +204,7 @@ fn corpus_options(run: &Run, tags: Option<&[String]>) -> CorpusOptions {
         columns,
         redaction,
         cache_bytes: data.cache_mib << 20,
+        spill_folder: run.output.clone(),
         max_bad_rows: data.max_bad_rows,
         limit: None,
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use mbsd_data::{PairOptions, Pairs, truth};
+use mbsd_data::{PairOptions, Pairs, ProductPair, truth};
 use mbsd_net::Head;
 use rand::seq::SliceRandom;
 use serde_json::Value;
@@ -192,7 +192,7 @@ pub(crate) fn tagged(corpus: &Corpus, texts: &mut Texts) -> Usable {
             }
             [text, label] => match yes_or_no(label) {
                 Some(label) => rows.push(Row { item, tag: Some(texts.of(text.clone())), label, other: None }),
-                None => bad.push(no_label(&product.id, label)),
+                None => bad.push(format!("product {}: the label `{label}` is none of 0, 1, false, true", product.id)),
             },
             _ => {}
         }
@@ -203,25 +203,17 @@ pub(crate) fn tagged(corpus: &Corpus, texts: &mut Texts) -> Usable {
 /// Rows of products that lie side by side, as [`Corpus::read_pairs`] has them.
 pub(crate) fn side_by_side(corpus: &Corpus) -> Usable {
     let items = index(corpus);
-    let (mut rows, mut bad) = (Vec::new(), Vec::new());
-    for (item, product) in corpus.items.iter().enumerate() {
-        let target = product.id.strip_prefix("source-").map(|row| items.get(format!("target-{row}").as_str()));
-        // The other product of a row may be unusable, and is named as such.
-        let (Some(Some(&other)), Some(label)) = (target, product.values.first()) else { continue };
-        match yes_or_no(label) {
-            Some(label) => rows.push(Row { item, other: Some(other), label, tag: None }),
-            None => bad.push(no_label(&product.id, label)),
-        }
-    }
-    (rows, bad)
+    let row = |(item, product): (usize, &Item)| {
+        let number = product.id.strip_prefix(ProductPair::SOURCE)?;
+        // The other product of a row may be unusable, and is then among the corpus's bad rows, as pairs without a label are.
+        let other = items.get(format!("{}{number}", ProductPair::TARGET).as_str()).copied();
+        Some(Row { item, other: Some(other?), label: yes_or_no(product.values.first()?)?, tag: None })
+    };
+    (corpus.items.iter().enumerate().filter_map(row).collect(), Vec::new())
 }
 
 fn yes_or_no(label: &str) -> Option<u32> {
     truth(&Value::String(label.to_owned())).map(u32::from)
-}
-
-fn no_label(id: &str, label: &str) -> String {
-    format!("product {id}: the label `{label}` is none of 0, 1, false, true")
 }
 
 /// Rows of a file with the columns `source`, `target`, `label`, and what is wrong with those that cannot be used.
@@ -264,7 +256,7 @@ fn read(
                 let label = u32::from(pair.label.unwrap_or_default());
                 row(pair.source, pair.target, label).map_err(|reason| format!("row {}: {reason}", pair.row))
             }
-            Err(unusable) => Err(unusable.of_whole(path)?.to_string()),
+            Err(unusable) => Err(unusable.or_input_lost(path)?.to_string()),
         };
         match made {
             Ok(row) => rows.extend(row),

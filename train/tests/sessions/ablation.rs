@@ -90,7 +90,7 @@ fn rows_share_runs_and_a_second_start_goes_on() {
     let devices = [Device::flex()];
     let stopped = Span { resume: true, stop_at_step: Some(2), ..Span::default() };
     train(&plan.runs[0].run, stopped, &devices).unwrap();
-    let partial = plan.report(&BTreeMap::new()).unwrap();
+    let partial = plan.report().unwrap();
     assert_eq!((partial.progress(), partial.rows[0].summary.len()), ((0, 10), 0));
 
     let results = plan.run(&devices).unwrap();
@@ -131,13 +131,13 @@ fn rows_share_runs_and_a_second_start_goes_on() {
 
     // Another row to be compared with changes no run.
     write(&catalogue, &ROWS.replace("[\"finetune\"]", "[\"finetune\"]\nagainst = \"L_QI only\""));
-    let against = crate::ablation::plan(&path).report(&BTreeMap::new()).unwrap();
+    let against = crate::ablation::plan(&path).report().unwrap();
     assert_eq!(against.progress(), (10, 10));
     let paired = against.rows[2].summary(Variant::Full, Measure::RocAuc).unwrap().difference.unwrap();
     let differences = [area(2, 0) - area(1, 0), area(2, 1) - area(1, 1)];
     assert!((paired.mean - 0.5 * (differences[0] + differences[1])).abs() < 1e-12);
     assert!(read("table.md").contains("| linear, w/o pre-training (against L_QI only) |"));
-    plan.report(&BTreeMap::new()).unwrap();
+    plan.report().unwrap();
     let shown = format!(
         "| L_QI only | - | {:.2} ± {:.2} |",
         100.0 * summary.value.mean,
@@ -153,7 +153,7 @@ fn rows_share_runs_and_a_second_start_goes_on() {
         std::fs::remove_dir_all(&run.run.output).unwrap();
     }
     train(&early.run, Span { resume: true, stop_after: Some(1), ..Span::default() }, &devices).unwrap();
-    let unfinished = plan.report(&BTreeMap::new()).unwrap();
+    let unfinished = plan.report().unwrap();
     assert_eq!(unfinished.progress(), (8, 10));
     assert_eq!(plan.run(&devices).unwrap(), results);
     let after = written(&plan);

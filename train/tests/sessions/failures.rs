@@ -24,6 +24,7 @@ fn a_wrong_run_file_is_refused_before_anything_starts() {
         ("match", "objective=classification", "`classification` needs the table [classification]"),
         ("match", "objective=alignment", "`alignment` needs the table [alignment]"),
         ("match", "output", "expected key=value"),
+        ("match", "training.checkpoint_minutes=inf", "training.checkpoint_minutes: it must be a number above 0"),
         ("match", "data.validation_products=0", "data.validation_products: 0 is too few"),
         ("match", "data.max_text_tokens=2", "data.max_text_tokens: 2 is fewer than [CLS], a token and [SEP]"),
         ("stage2", "stage2.pairs_per_epoch=0", "stage2.pairs_per_epoch: 0 is too few"),

@@ -124,6 +124,21 @@ fn rows_without_a_label_or_an_image_are_named() {
     assert_eq!((rows(Variant::Full), rows(Variant::Image)), (8, 7), "the product counts as one without an image");
 }
 
+/// A Parquet or JSON table of pairs may have a column of the usual name for ids.
+#[test]
+fn a_label_is_found_by_its_name() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let (name, objective, _, table) = FORMS[5];
+    let columns = ["id", "a_title", "a_image", "b_title", "b_image", "label"];
+    let path = write(folder.path(), name, &columns);
+    // Ids that are no labels.
+    let output = folder.path().join("out");
+    let run = run(&path, &output, objective, &columns, table, "");
+    let state = train(&run, Span::default(), &[Device::flex()]).unwrap();
+    assert_eq!(state.validation[&Variant::Full].rows, 8);
+}
+
 /// The released samples themselves, whose images cannot be had.
 #[test]
 fn the_released_samples_are_trained_on() {

@@ -49,6 +49,14 @@ fn killed_at_any_moment_it_ends_as_if_it_were_not() {
         assert!(start("killed").wait().unwrap().success());
     }
     assert!(kills >= 2, "the run was over before it was killed");
+    let folders = |output: &str| {
+        let entries = std::fs::read_dir(catalogue.path(output)).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<String> = entries.map(|name| name.into_string().unwrap()).collect();
+        names.retain(|name| !name.ends_with(".new"));
+        names.sort();
+        names
+    };
+    assert_eq!(folders("whole"), folders("killed"), "after {kills} kills");
     for file in ["last/model.safetensors", "last/optimizer.safetensors", "best/model.safetensors"] {
         let [whole, killed] = ["whole", "killed"].map(|output| bytes(&catalogue.path(output).join(file)));
         assert!(whole == killed, "{file} differs after {kills} kills");
@@ -80,7 +88,22 @@ fn a_checkpoint_set_aside_is_put_back_and_never_overwritten() {
     assert!(error.contains("use --resume"), "{error}");
     assert_eq!(State::read(&catalogue.path("out/last")).unwrap(), first);
     assert!(catalogue.path("out/best/model.safetensors").exists());
+    // A stop that is reached is reached, and takes no further step.
+    let stop = Span { stop_at_step: Some(first.step), ..RESUME };
+    assert_eq!(train(&run, stop, &devices).unwrap(), first);
     train(&run, RESUME, &devices).unwrap();
+}
+
+#[test]
+fn a_kept_checkpoint_survives_a_kill_before_it_has_its_name() {
+    let _alone = alone();
+    let catalogue = Catalogue::new(64, 30);
+    let run = catalogue.run("match", "out", &["training.epochs=2", "training.checkpoint_steps=1", "training.keep=2"]);
+    train(&run, Span { stop_at_step: Some(3), ..RESUME }, &[Device::flex()]).unwrap();
+    std::fs::rename(catalogue.path("out/step-2"), catalogue.path("out/.last.old")).unwrap();
+    train(&run, Span { stop_at_step: Some(3), ..RESUME }, &[Device::flex()]).unwrap();
+    assert_eq!(State::read(&catalogue.path("out/step-2")).unwrap().step, 2);
+    assert!(!catalogue.path("out/.last.old").exists());
 }
 
 #[test]
@@ -98,7 +121,7 @@ fn one_process_trains_into_a_folder() {
 }
 
 #[test]
-fn weights_that_are_no_numbers_are_not_kept() {
+fn a_validation_loss_that_is_no_number_ends_a_run_that_can_still_be_read() {
     let _alone = alone();
     let catalogue = Catalogue::new(48, 30);
     let run = catalogue.run("match", "out", &["training.epochs=2"]);
@@ -121,11 +144,13 @@ fn weights_that_are_no_numbers_are_not_kept() {
     let error = train(&run, RESUME, &[Device::flex()]).unwrap_err();
     assert!(matches!(error, TrainError::Diverged { what: "the validation loss", step: 3, .. }), "{error}");
     assert!(error.to_string().ends_with("Try a lower optimizer.learning_rate or clip_norm, with another output"));
+    assert!(std::fs::read_to_string(catalogue.path("out/diverged.txt")).unwrap().contains("the validation loss"));
     assert_eq!(State::read(&last).unwrap(), state, "the checkpoint before it can still be read");
     assert!(!catalogue.path("out/best").exists());
     std::fs::remove_dir_all(&last).unwrap();
     std::fs::rename(&kept, &last).unwrap();
     assert_eq!(train(&run, RESUME, &[Device::flex()]).unwrap().epoch, 2);
+    assert!(!catalogue.path("out/diverged.txt").exists());
 }
 
 #[test]

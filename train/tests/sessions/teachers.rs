@@ -29,7 +29,7 @@ fn a_smaller_model_of_another_form_learns_from_answers_alone() {
     let teacher = trained(&catalogue, "match", "teacher", &changes(&["training.epochs=10", "training.without_text=0"]));
     let area = |state: &State| state.validation[&Variant::Full].roc_auc.unwrap();
     assert!(area(&teacher) > 0.9, "{}", area(&teacher));
-    let mut pupil = changes(&[
+    let mut student = changes(&[
         "model.attention=one-way",
         "model.title_position=10",
         "model.num_hidden_layers=1",
@@ -40,14 +40,14 @@ fn a_smaller_model_of_another_form_learns_from_answers_alone() {
         "teacher.weight=1",
         "teacher.temperature=2",
     ]);
-    pupil.push(taught_by(&catalogue, "teacher"));
-    let state = trained(&catalogue, "match", "pupil", &pupil);
+    student.push(taught_by(&catalogue, "teacher"));
+    let state = trained(&catalogue, "match", "student", &student);
     // Labels do not count: what it knows, it knows from the teacher.
     assert!(area(&state) > 0.85, "{} of {}", area(&state), area(&teacher));
-    let (config, tokenizer, _) = read_parts(&catalogue.path("pupil/best")).unwrap();
+    let (config, tokenizer, _) = read_parts(&catalogue.path("student/best")).unwrap();
     assert_eq!(config.num_hidden_layers, 1);
     assert_eq!(tokenizer.to_json(), read_parts(&catalogue.path("teacher/best")).unwrap().1.to_json());
-    let log = std::fs::read_to_string(catalogue.path("pupil/metrics.jsonl")).unwrap();
+    let log = std::fs::read_to_string(catalogue.path("student/metrics.jsonl")).unwrap();
     let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let taught: Vec<f64> = lines.filter_map(|line| line["terms"]["teacher"].as_f64()).collect();
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
@@ -61,9 +61,14 @@ fn every_task_has_teachers() {
     let catalogue = Catalogue::new(60, 30);
     for task in ["classification", "alignment"] {
         trained(&catalogue, task, &format!("{task}-teacher"), &changes(&["training.epochs=1"]));
-        let mut pupil = changes(&["training.epochs=1", "model.patch_size=32", "data.max_text_tokens=9"]);
-        pupil.push(taught_by(&catalogue, &format!("{task}-teacher")));
-        trained(&catalogue, task, task, &pupil);
+        let mut student = changes(&["training.epochs=1", "training.log_every=1", "data.max_text_tokens=9"]);
+        student.push("model.patch_size=32".to_owned());
+        student.push(taught_by(&catalogue, &format!("{task}-teacher")));
+        let state = trained(&catalogue, task, task, &student);
+        let log = std::fs::read_to_string(catalogue.path(task).join("metrics.jsonl")).unwrap();
+        let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let taught: Vec<f64> = lines.filter_map(|line| line["terms"]["teacher"].as_f64()).collect();
+        assert!(taught.len() == state.step && taught.iter().all(|&loss| loss > 0.0), "{task}: {taught:?}");
     }
 }
 
@@ -74,6 +79,7 @@ fn a_teacher_that_does_not_fit_is_refused() {
     for task in ["match", "classification"] {
         trained(&catalogue, task, task, &changes(&["training.epochs=1"]));
     }
+    trained(&catalogue, "match", "bert", &changes(&["training.epochs=1", "model.architecture=bert"]));
     let refused = |task: &str, teacher: &str, others: &[&str]| {
         let all = [changes(others), vec![taught_by(&catalogue, teacher)]].concat();
         let run = Run::from_toml(&catalogue.toml(task, "out"), "run.toml", &all);
@@ -90,6 +96,7 @@ fn a_teacher_that_does_not_fit_is_refused() {
         ("match", "match", vec!["teacher.wight=1".to_owned()], "wight"),
         ("match", "match", vec!["model.image_size=64".to_owned()], "images of 32 pixels, this run of 64"),
         ("match", "match", vec![file("tokenizer.file", "vocab.txt")], "another tokenizer"),
+        ("match", "bert", vec![], "a teacher is of architecture mbsd, this is BERT"),
         ("match", "classification", vec![], "other classes"),
         ("classification", "classification", vec![file("classification.labels", "labels.txt")], "other classes"),
     ] {
@@ -108,7 +115,7 @@ fn a_row_of_an_ablation_teaches_another_with_its_seed() {
         format!(
             "output = '{folder}/ablation'\nseeds = [1, 2]\nfinetune = 'match.toml'\n[set]\nfinetune = ['training.epochs=1']\n\
              [[row]]\nname = 'teacher'\nstages = ['finetune']\n\
-             [[row]]\nname = 'pupil'\nstages = ['finetune']\n{taught}"
+             [[row]]\nname = 'student'\nstages = ['finetune']\n{taught}"
         )
     };
     std::fs::write(catalogue.path("match.toml"), catalogue.toml("match", "unused")).unwrap();
@@ -120,16 +127,17 @@ fn a_row_of_an_ablation_teaches_another_with_its_seed() {
     let results = taught.run(&[Device::flex()]).unwrap();
     assert_eq!(results.progress(), (4, 4));
     for seed in 0..2 {
-        let [teacher, pupil] = [0, 1].map(|row| &taught.runs[*taught.cells[2 * seed + row].runs.last().unwrap()]);
-        let settings = State::read(&pupil.run.output.join("last")).unwrap().run.teacher.unwrap();
+        let [teacher, student] = [0, 1].map(|row| &taught.runs[*taught.cells[2 * seed + row].runs.last().unwrap()]);
+        let settings = State::read(&student.run.output.join("last")).unwrap().run.teacher.unwrap();
         assert_eq!((settings.checkpoint, settings.weight), (teacher.run.output.join("best"), 0.7));
-        assert_eq!(pupil.run.seed, teacher.run.seed);
+        assert_eq!(student.run.seed, teacher.run.seed);
     }
     for (wrong, message) in [
         ("teacher = 'nobody'", "no earlier row `nobody` to be its teacher"),
-        ("teacher = 'pupil'", "no earlier row `pupil` to be its teacher"),
+        ("teacher = 'student'", "no earlier row `student` to be its teacher"),
         ("teacher = 'teacher'\nset.finetune = ['teacher.weight=2']", "2 is not more than 0 and at most 1"),
         ("teacher = 'teacher'\nset.finetune = ['teacher.checkpoint=x']", "a row's `teacher` is another row"),
+        ("teacher = 'teacher'\nset.finetune = ['model.image_size=64']", "images of 32 pixels, this run of 64"),
     ] {
         let error = plan(wrong).unwrap_err().to_string();
         assert!(error.contains(message), "{wrong}: {error}");
