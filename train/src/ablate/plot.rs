@@ -10,8 +10,8 @@ const LINE: f64 = 26.0;
 const TOP: f64 = 22.0;
 const BOTTOM: f64 = 24.0;
 /// Where the panels begin and end.
-const VALUES: [f64; 2] = [330.0, 580.0];
-const DIFFERENCES: [f64; 2] = [620.0, 850.0];
+const VALUES: [f64; 2] = [330.0, 570.0];
+const DIFFERENCES: [f64; 2] = [622.0, 838.0];
 const COLOURS: [&str; 2] = ["#2f6f9f", "#c4572e"];
 
 /// A mean with its interval, in percent.
