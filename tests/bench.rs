@@ -159,7 +159,7 @@ fn loads_stages_and_bad_cells() {
     }
     let long = case.bench(&["--engines", "tract", "--quick", "--text", "8,41", "--batch", "1"]);
     let reasons: Vec<&Value> = cells(&long).iter().map(|cell| &cell["reason"]).collect();
-    assert_eq!(reasons, [&Value::Null, &Value::from("a row of this bundle has at most 40 tokens")]);
+    assert_eq!(reasons, [&Value::Null, &Value::from("the text of this bundle's graphs has at most 40 tokens")]);
 }
 
 #[test]
