@@ -254,11 +254,7 @@ impl Corpus {
     fn check(&self, path: &Path, each: usize, max_bad_rows: f64) -> Result<(), TrainError> {
         let bad = self.bad_rows.len();
         let rows = bad + self.items.len() / each;
-        if bad as f64 > max_bad_rows * rows as f64 {
-            let first = self.bad_rows.first().cloned().unwrap_or_default();
-            return Err(TrainError::BadRows { path: path.to_owned(), bad, rows, first });
-        }
-        if self.items.is_empty() && bad > 0 {
+        if bad as f64 > max_bad_rows * rows as f64 || bad > 0 && self.items.is_empty() {
             let first = self.bad_rows.first().cloned().unwrap_or_default();
             return Err(TrainError::BadRows { path: path.to_owned(), bad, rows, first });
         }

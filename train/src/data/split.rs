@@ -258,7 +258,7 @@ mod tests {
             places: vec![0, 1, 2, 4, 5],
             title_position: 9,
         };
-        let lesson = HostBatch {
+        let by_teacher = HostBatch {
             tags: Some(tags),
             positions: vec![0, 1, 2, 4, 5],
             labels: vec![1, 0, 1, 0, 1],
@@ -266,21 +266,15 @@ mod tests {
             pixels: Some(vec![1.0, 2.0]),
             ..HostBatch::default()
         };
-        let parts = HostBatch { teacher: Some(Box::new(lesson)), ..batch(false) }.split(2);
-        let lessons: Vec<&HostBatch> = parts.iter().map(|(part, _)| part.teacher.as_deref().unwrap()).collect();
-        for (lesson, (part, _)) in lessons.iter().zip(&parts) {
-            assert_eq!((&lesson.positions, &lesson.labels), (&part.positions, &part.labels));
+        let parts = HostBatch { teacher: Some(Box::new(by_teacher)), ..batch(false) }.split(2);
+        let read: Vec<&HostBatch> = parts.iter().map(|(part, _)| part.teacher.as_deref().unwrap()).collect();
+        for (by_teacher, (part, _)) in read.iter().zip(&parts) {
+            assert_eq!((&by_teacher.positions, &by_teacher.labels), (&part.positions, &part.labels));
         }
         // The third row's product is read in both parts.
-        assert_eq!(
-            (lessons[0].products.join(""), &lessons[0].tags.as_ref().unwrap().places),
-            ("a".into(), &vec![0, 1])
-        );
-        assert_eq!(
-            (lessons[1].products.join(""), &lessons[1].tags.as_ref().unwrap().places),
-            ("ab".into(), &vec![2, 4, 5])
-        );
-        assert_eq!(lessons[1].pixels, Some(vec![1.0, 2.0]));
+        assert_eq!((read[0].products.join(""), &read[0].tags.as_ref().unwrap().places), ("a".into(), &vec![0, 1]));
+        assert_eq!((read[1].products.join(""), &read[1].tags.as_ref().unwrap().places), ("ab".into(), &vec![2, 4, 5]));
+        assert_eq!(read[1].pixels, Some(vec![1.0, 2.0]));
     }
 
     #[test]
