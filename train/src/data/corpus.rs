@@ -1,22 +1,18 @@
 //! The products of a file in memory: titles as token ids, images resized.
 
-use std::borrow::Cow;
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use mbsd_data::{
     BadRow, Column, DuplicateIds, ImageSource, Keep, Product, ProductOptions, ProductPair, ProductPairOptions,
     ProductPairs, Products,
 };
-use mbsd_spec::image::{Preprocessor, RgbImage, decode};
+use mbsd_spec::image::{Preprocessor, RgbImage};
 use mbsd_spec::text::{TextIds, Tokenizer};
 use rayon::prelude::*;
 use serde_json::Value;
 
 use super::Redaction;
+use super::picture::{Picture, Spill, decoded};
 use crate::TrainError;
 
 /// Products decoded together; a multiple of any thread count that keeps few encoded images in memory.
@@ -52,76 +48,6 @@ pub struct Item {
     pub picture: Option<Picture>,
     /// The kept columns, in the order asked for; empty text where null or not there.
     pub values: Vec<String>,
-}
-
-/// An image, resized or still to be decoded.
-#[derive(Debug, Clone)]
-pub enum Picture {
-    /// Resized to the model's size.
-    Resized(RgbImage),
-    /// Encoded, because the cache was full. It has been decoded once.
-    Encoded(ImageSource),
-    /// Encoded bytes that came with the row, for the same reason, in a file of the corpus.
-    Spilled(Arc<Mutex<File>>, Range<u64>),
-}
-
-impl Picture {
-    /// The image in the model's size.
-    ///
-    /// # Errors
-    /// What is wrong with an image that can no longer be read.
-    pub fn image(&self, preprocessor: &Preprocessor) -> Result<Cow<'_, RgbImage>, String> {
-        match self {
-            Self::Resized(image) => Ok(Cow::Borrowed(image)),
-            Self::Encoded(source) => decoded(source, preprocessor).map(Cow::Owned),
-            Self::Spilled(file, place) => {
-                let bytes = read_back(file, place).map_err(|error| format!("a temporary file: {error}"))?;
-                resized(&bytes, preprocessor).map(Cow::Owned)
-            }
-        }
-    }
-}
-
-fn decoded(source: &ImageSource, preprocessor: &Preprocessor) -> Result<RgbImage, String> {
-    let bytes = source.read().map_err(|error| error.to_string())?;
-    resized(&bytes, preprocessor)
-}
-
-fn resized(bytes: &[u8], preprocessor: &Preprocessor) -> Result<RgbImage, String> {
-    let image = decode(bytes).map_err(|error| error.to_string())?;
-    Ok(preprocessor.resize(&image))
-}
-
-/// Where encoded images go that there is no memory for: a file without a name, gone with the process.
-#[derive(Debug, Default)]
-struct Spill {
-    folder: PathBuf,
-    file: Option<Arc<Mutex<File>>>,
-    end: u64,
-}
-
-fn read_back(file: &Mutex<File>, place: &Range<u64>) -> std::io::Result<Vec<u8>> {
-    let mut bytes = vec![0; (place.end - place.start) as usize];
-    let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-    file.seek(SeekFrom::Start(place.start))?;
-    file.read_exact(&mut bytes)?;
-    Ok(bytes)
-}
-
-impl Spill {
-    fn take(&mut self, bytes: &[u8]) -> std::io::Result<Picture> {
-        let file = match &self.file {
-            Some(file) => file.clone(),
-            None => self.file.insert(Arc::new(Mutex::new(tempfile::tempfile_in(&self.folder)?))).clone(),
-        };
-        let mut writer = file.lock().unwrap_or_else(PoisonError::into_inner);
-        writer.seek(SeekFrom::Start(self.end))?;
-        writer.write_all(bytes)?;
-        drop(writer);
-        let start = self.end;
-        self.end += bytes.len() as u64;
-        Ok(Picture::Spilled(file, start..self.end))
-    }
 }
 
 /// The usable products of a file, and what is wrong with the others.
@@ -190,7 +116,7 @@ impl Corpus {
         preprocessor: &Preprocessor,
     ) -> Result<Self, TrainError> {
         let mut corpus = Self::default();
-        let mut spill = Spill { folder: options.spill_folder.clone(), ..Spill::default() };
+        let mut spill = Spill::new(&options.spill_folder);
         loop {
             let chunk: Vec<_> = products.by_ref().take(CHUNK).collect();
             if chunk.is_empty() {
@@ -230,7 +156,7 @@ impl Corpus {
                     self.cached_bytes += bytes;
                     Picture::Resized(image)
                 } else if let ImageSource::Embedded { bytes, .. } = &source {
-                    spill.take(bytes).map_err(TrainError::io("write", &spill.folder))?
+                    spill.take(bytes).map_err(TrainError::io("write", spill.folder()))?
                 } else {
                     Picture::Encoded(source)
                 })
@@ -310,6 +236,9 @@ fn text(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::sync::Arc;
+
     use arrow::array::{ArrayRef, BinaryArray, RecordBatch, StringArray};
     use mbsd_spec::Config;
 

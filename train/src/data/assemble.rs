@@ -1,0 +1,480 @@
+//! From plans to batches: rows become sequences and pixels.
+
+use std::sync::Arc;
+
+use mbsd_spec::image::Preprocessor;
+use mbsd_spec::text::{TextIds, TextRow, Tokenizer};
+use mbsd_spec::{Config, Task, Variant};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+
+use super::batch::{HostBatch, HostTags, HostText};
+use super::{Augmentation, BatchPlan, Corpus, Item, Masking, Row, TagSet};
+
+/// What a batch holds besides text and pixels.
+#[derive(Debug, Clone)]
+pub enum Extra {
+    /// Nothing.
+    Nothing,
+    /// The queries by themselves, for the input without titles (stage 2).
+    Queries,
+    /// Tokens and patches to predict (stage 1).
+    Masking(Masking),
+}
+
+/// How products and tags become sequences.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Form {
+    /// Tokens of a row.
+    pub max_tokens: usize,
+    /// Where titles begin, if products are read apart from their tags (one-way attention).
+    pub title_position: Option<usize>,
+}
+
+impl Form {
+    /// That of a model for a task, with at most so many tokens a row.
+    pub fn of(config: &Config, task: Task, max_tokens: Option<usize>) -> Self {
+        let most = config.max_text_tokens();
+        Self {
+            max_tokens: max_tokens.map_or(most, |given| given.min(most)),
+            title_position: config.title_position(task),
+        }
+    }
+}
+
+/// What turns plans into batches; shared by threads.
+#[derive(Debug, Clone)]
+pub struct Assembler {
+    /// The products.
+    pub corpus: Arc<Corpus>,
+    /// The tags or queries of rows that have one.
+    pub tags: Option<Arc<TagSet>>,
+    /// Text to rows.
+    pub tokenizer: Arc<Tokenizer>,
+    /// Images to pixels.
+    pub preprocessor: Preprocessor,
+    /// How rows become sequences.
+    pub form: Form,
+    /// How they do for a teacher, if there is one.
+    pub teacher: Option<Form>,
+    /// What is done to the images of augmented batches.
+    pub augmentation: Augmentation,
+    /// What else a batch holds.
+    pub extra: Extra,
+}
+
+/// A row of a batch.
+#[derive(Debug, Clone, Copy)]
+struct PlacedRow<'a> {
+    /// Where it stands in the plan.
+    position: usize,
+    row: &'a Row,
+    /// Numbers what is drawn for its image: of rows that share a product, the first of them.
+    stream: u64,
+}
+
+/// A product of a batch.
+#[derive(Debug, Clone, Copy)]
+struct Product {
+    item: usize,
+    /// The tag that its sequence begins with.
+    tag: Option<u32>,
+    /// As that of its row.
+    stream: u64,
+}
+
+impl Assembler {
+    /// Tokens of a row when its batch has titles.
+    pub fn length(&self, row: &Row) -> usize {
+        let tag = row.tag.map_or(0, |tag| self.tags.as_ref().map_or(0, |tags| tags.ids[tag as usize].len() + 1));
+        let title = |item: usize| self.corpus.items[item].title.len() + 2;
+        tag + title(row.item).max(row.other.map_or(0, title))
+    }
+
+    /// Whether the products of a row have what a variant needs.
+    fn usable(&self, row: &Row, variant: Variant) -> bool {
+        let usable = |item: usize| {
+            let item = &self.corpus.items[item];
+            match variant {
+                Variant::Image => item.picture.is_some(),
+                Variant::Text => !item.title.is_empty() || row.tag.is_some(),
+                _ => true,
+            }
+        };
+        usable(row.item) && row.other.is_none_or(usable)
+    }
+
+    /// Rows of a plan that cannot be made in its variant are left out; the batch may be empty.
+    ///
+    /// # Errors
+    /// What is wrong with a row whose tag does not fit or whose image can no longer be read.
+    pub fn assemble(&self, plan: &BatchPlan) -> Result<HostBatch, String> {
+        let usable = plan.rows.iter().enumerate().filter(|(_, row)| self.usable(row, plan.variant));
+        let mut rows: Vec<PlacedRow<'_>> =
+            usable.zip(0..).map(|((position, row), stream)| PlacedRow { position, row, stream }).collect();
+        if self.form.title_position.is_some() {
+            for rows in rows.chunk_by_mut(|a, b| a.row.item == b.row.item) {
+                let stream = rows[0].stream;
+                rows.iter_mut().for_each(|row| row.stream = stream);
+            }
+        }
+        let mut batch = self.batch(plan, &rows, self.form)?;
+        if let Some(form) = self.teacher {
+            batch.teacher = Some(Box::new(self.for_teacher(plan, &rows, form, &batch)?));
+        }
+        Ok(batch)
+    }
+
+    fn batch(&self, plan: &BatchPlan, rows: &[PlacedRow<'_>], form: Form) -> Result<HostBatch, String> {
+        match form.title_position {
+            Some(title_position) => self.apart(plan, rows, form, title_position),
+            None => self.joined(plan, rows, form),
+        }
+    }
+
+    /// The rows as a teacher reads them, in full, whatever `batch` leaves out. Every image looks as it does there: a product is shared by
+    /// the rows that share it there.
+    fn for_teacher(
+        &self,
+        plan: &BatchPlan,
+        rows: &[PlacedRow<'_>],
+        form: Form,
+        batch: &HostBatch,
+    ) -> Result<HostBatch, String> {
+        let full = |variant| BatchPlan { variant, rows: Vec::new(), ..*plan };
+        if batch.pixels.is_none() || form.title_position.is_some() != self.form.title_position.is_some() {
+            return self.batch(&full(Variant::Full), rows, form);
+        }
+        // The same products in the same order: their images are there already.
+        let text = self.batch(&full(Variant::Text), rows, form)?;
+        Ok(HostBatch { pixels: batch.pixels.clone(), present: batch.present.clone(), ..text })
+    }
+
+    /// The batch with each tag and its product in one sequence.
+    fn joined(&self, plan: &BatchPlan, rows: &[PlacedRow<'_>], form: Form) -> Result<HostBatch, String> {
+        let first = rows.iter().map(|&PlacedRow { row, stream, .. }| Product { item: row.item, tag: row.tag, stream });
+        let second = rows.iter().filter_map(|&PlacedRow { row, stream, .. }| {
+            Some(Product { item: row.other?, tag: None, stream: rows.len() as u64 + stream })
+        });
+        let products: Vec<Product> = first.chain(second).collect();
+        let mut batch = self.labelled(&products, rows);
+        let has_title = plan.variant != Variant::Image;
+        let mut texts =
+            if has_title || self.tags.is_some() { self.texts(&products, has_title, form)? } else { Vec::new() };
+        match &self.extra {
+            Extra::Nothing => {}
+            Extra::Queries => batch.queries = Some(HostText::new(&self.texts(&products, false, form)?)),
+            Extra::Masking(masking) => {
+                let mut random = ChaCha8Rng::seed_from_u64(plan.seed);
+                let has_image: Vec<bool> = products.iter().map(|product| self.has_image(product)).collect();
+                batch.hidden = Some(masking.hide(&mut texts, &has_image, &mut random));
+            }
+        }
+        if !texts.is_empty() {
+            batch.text = Some(HostText::new(&texts));
+        }
+        if plan.variant != Variant::Text {
+            self.put_images(&mut batch, &products, plan)?;
+        }
+        Ok(batch)
+    }
+
+    /// The batch with products and tags apart.
+    fn apart(
+        &self,
+        plan: &BatchPlan,
+        rows: &[PlacedRow<'_>],
+        form: Form,
+        title_position: usize,
+    ) -> Result<HostBatch, String> {
+        let same = |a: &PlacedRow<'_>, b: &PlacedRow<'_>| (a.row.item, a.stream) == (b.row.item, b.stream);
+        let shared: Vec<&[PlacedRow<'_>]> = rows.chunk_by(same).collect();
+        let product = |rows: &&[PlacedRow<'_>]| Product { item: rows[0].row.item, tag: None, stream: rows[0].stream };
+        let products: Vec<Product> = shared.iter().map(product).collect();
+        let mut batch = self.labelled(&products, rows);
+        if plan.variant != Variant::Image {
+            let room = form.max_tokens.saturating_sub(title_position);
+            let titles = products.iter().map(|product| &self.corpus.items[product.item].title);
+            let mut text =
+                HostText::new(&titles.clone().map(|title| self.tokenizer.context_row(title, room)).collect::<Vec<_>>());
+            text.hide(titles.map(TextIds::is_empty));
+            batch.text = Some(text);
+        }
+        if plan.variant != Variant::Text {
+            self.put_images(&mut batch, &products, plan)?;
+        }
+        batch.tags = Some(self.tags(&shared, title_position)?);
+        Ok(batch)
+    }
+
+    /// A batch without inputs yet.
+    fn labelled(&self, products: &[Product], rows: &[PlacedRow<'_>]) -> HostBatch {
+        let items = rows.iter().map(|placed| &self.corpus.items[placed.row.item]);
+        let each =
+            |has: fn(&Item) -> bool| items.clone().map(|item| f32::from(u8::from(has(item)))).collect::<Vec<_>>();
+        let row_modalities = [each(|item| !item.title.is_empty()), each(|item| item.picture.is_some())];
+        HostBatch {
+            row_modalities: row_modalities.iter().flatten().any(|&has| has == 0.0).then_some(row_modalities),
+            products: products.iter().map(|product| self.corpus.items[product.item].id.clone()).collect(),
+            positions: rows.iter().map(|placed| placed.position).collect(),
+            labels: rows.iter().map(|placed| placed.row.label).collect(),
+            side: self.preprocessor.width(),
+            ..HostBatch::default()
+        }
+    }
+
+    /// The tags of each product's rows.
+    fn tags(&self, shared: &[&[PlacedRow<'_>]], title_position: usize) -> Result<HostTags, String> {
+        let row = |row: &Row| {
+            let ids = row.tag.zip(self.tags.as_ref()).map(|(tag, tags)| &tags.ids[tag as usize]);
+            let tag = self.tokenizer.tag_row(ids.unwrap_or(&TextIds::default()), title_position);
+            tag.map_err(|error| format!("product {}: {error}", self.corpus.items[row.item].id))
+        };
+        let of_product =
+            |rows: &&[PlacedRow<'_>]| rows.iter().map(|placed| row(placed.row)).collect::<Result<Vec<_>, _>>();
+        let tags = shared.iter().map(of_product).collect::<Result<Vec<_>, String>>()?;
+        let most = tags.iter().map(Vec::len).max().unwrap_or(0);
+        let text = tags.iter().flatten().map(TextRow::len).max().unwrap_or(0);
+        let mut host = HostTags { most, text, title_position, ..HostTags::default() };
+        for (product, tags) in tags.iter().enumerate() {
+            host.places.extend((0..tags.len()).map(|tag| (product * most + tag) as i64));
+            for tag in tags {
+                host.ids.extend(&tag.input_ids);
+                host.mask.resize(host.ids.len(), 1);
+                let end = host.mask.len() + text - tag.len();
+                host.ids.resize(end, 0);
+                host.mask.resize(end, 0);
+            }
+            let end = (product + 1) * most * text;
+            host.ids.resize(end, 0);
+            host.mask.resize(end, 0);
+        }
+        Ok(host)
+    }
+
+    fn has_image(&self, product: &Product) -> bool {
+        self.corpus.items[product.item].picture.is_some()
+    }
+
+    /// Pixels of products, and which of them have an image.
+    fn put_images(&self, batch: &mut HostBatch, products: &[Product], plan: &BatchPlan) -> Result<(), String> {
+        batch.pixels = Some(self.pixels(products, plan)?);
+        if !products.iter().all(|product| self.has_image(product)) {
+            let present = products.iter().map(|product| f32::from(u8::from(self.has_image(product))));
+            batch.present = Some(present.collect());
+        }
+        Ok(())
+    }
+
+    /// Pixels of products, `[products, 3, height, width]`; 0 for one without an image.
+    fn pixels(&self, products: &[Product], plan: &BatchPlan) -> Result<Vec<f32>, String> {
+        let values = 3 * self.preprocessor.width() * self.preprocessor.height();
+        let mut pixels = vec![0.0; products.len() * values];
+        pixels.par_chunks_mut(values).zip(products).try_for_each(|(slot, product)| {
+            let item = &self.corpus.items[product.item];
+            let Some(picture) = &item.picture else { return Ok::<(), String>(()) };
+            let image = picture.image(&self.preprocessor).map_err(|error| format!("product {}: {error}", item.id))?;
+            slot.copy_from_slice(&if plan.augmented {
+                // A stream of its own for each image: threads take them in any order.
+                let mut random = ChaCha8Rng::seed_from_u64(plan.seed);
+                random.set_stream(product.stream + 1);
+                self.augmentation.pixels(&image, &self.preprocessor, &mut random)
+            } else {
+                self.preprocessor.pixels(&image)
+            });
+            Ok(())
+        })?;
+        Ok(pixels)
+    }
+
+    fn texts(&self, products: &[Product], has_title: bool, form: Form) -> Result<Vec<TextRow>, String> {
+        let row = |product: &Product| {
+            let item = &self.corpus.items[product.item];
+            match (product.tag, &self.tags) {
+                (Some(tag), Some(tags)) => {
+                    let title = (has_title && !item.title.is_empty()).then_some(&item.title);
+                    let row = self.tokenizer.pair_row(&tags.ids[tag as usize], title, form.max_tokens);
+                    row.map_err(|error| format!("product {}: {error}", item.id))
+                }
+                _ => Ok(self.tokenizer.title_row(&item.title, form.max_tokens)),
+            }
+        };
+        products.iter().map(row).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+    use mbsd_spec::image::RgbImage;
+
+    use super::super::TagSet;
+    use super::super::picture::Picture;
+    use super::*;
+
+    const SIDE: usize = 32;
+
+    fn assembler() -> Assembler {
+        let words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "red", "wool", "hat"];
+        let tokenizer = Tokenizer::from_vocab(words, true).unwrap();
+        let picture = RgbImage::from_fn(SIDE as u32, SIDE as u32, |x, _| image::Rgb([8 * x as u8; 3]));
+        let item = |id: &str, title: &str, picture: Option<Picture>| Item {
+            id: id.to_owned(),
+            title: tokenizer.encode(title),
+            picture,
+            values: Vec::new(),
+        };
+        let picture = Some(Picture::Resized(picture));
+        let items = vec![item("a", "wool hat", picture.clone()), item("b", "hat", picture), item("c", "hat", None)];
+        let config = mbsd_spec::Config { image_size: SIDE, ..mbsd_spec::Config::base() };
+        Assembler {
+            corpus: Arc::new(Corpus::of_items(items)),
+            tags: Some(Arc::new(TagSet::new(vec!["red".to_owned()], &tokenizer))),
+            preprocessor: Preprocessor::new(&config),
+            tokenizer: Arc::new(tokenizer),
+            form: Form { max_tokens: 16, title_position: None },
+            teacher: None,
+            augmentation: Augmentation { flip: false, min_area: 1.0 },
+            extra: Extra::Nothing,
+        }
+    }
+
+    fn rows(items: &[usize]) -> Vec<Row> {
+        items.iter().map(|&item| Row { item, tag: Some(0), label: 1, other: None }).collect()
+    }
+
+    fn batch(items: &[usize], variant: Variant) -> HostBatch {
+        assembler().assemble(&BatchPlan { rows: rows(items), variant, seed: 1, augmented: false }).unwrap()
+    }
+
+    #[test]
+    fn a_variant_decides_what_a_batch_holds() {
+        let full = batch(&[0, 1], Variant::Full);
+        let text = full.text.unwrap();
+        assert_eq!(text.input_ids, [2, 5, 3, 6, 7, 3, 2, 5, 3, 7, 3, 0]);
+        assert_eq!(text.token_type_ids, [0, 0, 0, 1, 1, 1, 0, 0, 0, 1, 1, 0]);
+        assert_eq!(text.attention_mask.unwrap(), [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0]);
+        assert_eq!(full.present, None);
+
+        let image = batch(&[0, 1], Variant::Image).text.unwrap();
+        assert_eq!(image.input_ids, [2, 5, 3, 2, 5, 3], "the tag stays, the title goes");
+        assert_eq!(image.attention_mask, None, "nothing is padded");
+        assert!(batch(&[0], Variant::Text).pixels.is_none());
+    }
+
+    #[test]
+    fn a_product_without_an_image_is_marked_or_left_out() {
+        let full = batch(&[2, 1], Variant::Full);
+        assert_eq!(full.present, Some(vec![0.0, 1.0]));
+        assert_eq!(full.row_modalities, Some([vec![1.0, 1.0], vec![0.0, 1.0]]));
+        assert!(batch(&[0, 1], Variant::Full).row_modalities.is_none());
+        let image = batch(&[2, 1], Variant::Image);
+        assert_eq!((image.products, image.positions, image.present), (vec!["b".to_owned()], vec![1], None));
+    }
+
+    #[test]
+    fn queries_come_by_themselves_too() {
+        let assembler = Assembler { extra: Extra::Queries, ..assembler() };
+        let plan = BatchPlan { rows: rows(&[0, 1]), variant: Variant::Full, seed: 1, augmented: false };
+        let mut batch = assembler.assemble(&plan).unwrap();
+        assert_eq!(batch.queries.as_ref().unwrap().input_ids, [2, 5, 3, 2, 5, 3]);
+        assert_eq!(batch.text.as_ref().unwrap().longest(), 6);
+        let queries = batch.take_queries(&Device::flex()).unwrap();
+        assert!(queries.token_type_ids.is_none() && queries.attention_mask.is_none());
+    }
+
+    #[test]
+    fn two_products_to_be_compared_are_two_rows_of_inputs() {
+        let assembler = Assembler { tags: None, ..assembler() };
+        let row = |item, other, label| Row { item, other: Some(other), label, tag: None };
+        let rows = vec![row(0, 1, 1), row(1, 2, 0)];
+        let plan = |variant| BatchPlan { rows: rows.clone(), variant, seed: 1, augmented: false };
+        let batch = assembler.assemble(&plan(Variant::Full)).unwrap();
+        assert_eq!((batch.products.join(""), batch.rows()), ("abbc".to_owned(), 2));
+        assert_eq!(batch.present, Some(vec![1.0, 1.0, 1.0, 0.0]));
+        assert_eq!(batch.text.unwrap().longest(), 4);
+        let image = assembler.assemble(&plan(Variant::Image)).unwrap();
+        assert_eq!(
+            (image.products.join(""), image.positions),
+            ("ab".to_owned(), vec![0]),
+            "the second row lacks an image"
+        );
+    }
+
+    #[test]
+    fn products_and_tags_apart_share_what_can_be_shared() {
+        let form = |title_position| Form { max_tokens: 16, title_position };
+        let assembler = Assembler { form: form(Some(6)), ..assembler() };
+        let row = |item, label| Row { item, tag: Some(0), label, other: None };
+        let rows = vec![row(0, 1), row(0, 0), row(1, 1)];
+        let plan = |variant| BatchPlan { rows: rows.clone(), variant, seed: 1, augmented: false };
+        let mut batch = assembler.assemble(&plan(Variant::Full)).unwrap();
+        assert_eq!((batch.products.join(""), batch.rows(), &batch.positions), ("ab".to_owned(), 3, &vec![0, 1, 2]));
+        let title = batch.text.as_ref().unwrap();
+        assert_eq!(title.input_ids, [6, 7, 3, 7, 3, 0], "titles alone, and [SEP]");
+        let tags = batch.tags.as_ref().unwrap();
+        assert_eq!((tags.most, tags.text, &tags.places), (2, 3, &vec![0, 1, 2]));
+        assert_eq!(tags.ids, [2, 5, 3, 2, 5, 3, 2, 5, 3, 0, 0, 0]);
+        assert_eq!(tags.mask, [1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0]);
+        let apart = batch.take_apart(&Device::flex()).unwrap();
+        assert_eq!((apart.tags.tag_ids.dims(), apart.title.unwrap().input_ids.dims()), ([2, 2, 3], [2, 3]));
+        let image = assembler.assemble(&plan(Variant::Image)).unwrap();
+        assert!(image.text.is_none() && image.tags.is_some());
+        let long = Assembler { form: form(Some(2)), ..assembler };
+        assert!(long.assemble(&plan(Variant::Full)).unwrap_err().contains("limit is 2"));
+    }
+
+    #[test]
+    fn a_teacher_reads_the_same_rows_in_its_own_form_and_in_full() {
+        const PIXELS: usize = 3 * SIDE * SIDE;
+        let joined = Form { max_tokens: 16, title_position: None };
+        let apart = Form { max_tokens: 16, title_position: Some(6) };
+        let rows: Vec<Row> = [0, 0, 2, 1].iter().map(|&item| Row { item, tag: Some(0), ..Row::default() }).collect();
+        let base = Assembler { augmentation: Augmentation { flip: true, min_area: 0.3 }, ..assembler() };
+        /// The image of each row.
+        fn images(batch: &HostBatch) -> Vec<&[f32]> {
+            let pixels: Vec<&[f32]> = batch.pixels.as_ref().unwrap().chunks(PIXELS).collect();
+            let product = |row: usize| batch.tags.as_ref().map_or(row, |tags| tags.places[row] as usize / tags.most);
+            (0..batch.rows()).map(|row| pixels[product(row)]).collect()
+        }
+        for (own, teacher) in [(joined, apart), (apart, joined), (joined, joined), (apart, apart)] {
+            let assembler = Assembler { form: own, teacher: Some(teacher), ..base.clone() };
+            for variant in [Variant::Full, Variant::Text, Variant::Image] {
+                let plan = BatchPlan { rows: rows.clone(), variant, seed: 5, augmented: true };
+                let batch = assembler.assemble(&plan).unwrap();
+                let taught = batch.teacher.as_ref().unwrap();
+                assert_eq!((&taught.positions, &taught.labels), (&batch.positions, &batch.labels), "{variant}");
+                assert_eq!(taught.tags.is_some(), teacher == apart);
+                assert!(taught.text.as_ref().unwrap().input_ids.contains(&7), "it has titles");
+                let looks = images(taught);
+                if variant != Variant::Text {
+                    assert!(images(&batch) == looks, "{variant}: every image looks the same to both");
+                }
+                // Rows of a product are one image to a student that reads it once, and several to another.
+                assert_eq!(looks[0] == looks[1], own == apart, "{variant} {own:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_stage_1_hides_is_decided_by_the_seed() {
+        let masking = Masking {
+            tokens: 0.5,
+            patches: 0.5,
+            patch_masking: super::super::PatchMasking::MaskVector,
+            mask_id: 4,
+            ordinary: vec![5, 6, 7],
+            patches_per_image: 4,
+        };
+        let assembler = Assembler { tags: None, extra: Extra::Masking(masking), ..assembler() };
+        let rows: Vec<Row> = (0..3).map(|item| Row { item, ..Row::default() }).collect();
+        let hidden = |seed| {
+            let plan = BatchPlan { rows: rows.clone(), variant: Variant::Full, seed, augmented: true };
+            assembler.assemble(&plan).unwrap().hidden.unwrap()
+        };
+        assert_eq!(hidden(3), hidden(3));
+        assert!((0..20).any(|seed| hidden(seed) != hidden(3)));
+        assert_eq!(hidden(3).patches.len(), 4, "two of the four patches of two images");
+    }
+}
