@@ -14,7 +14,7 @@ pub struct HostBatch {
     pub products: Vec<String>,
     /// Where each row stands in the plan.
     pub positions: Vec<usize>,
-    /// Labels, as in [`Row`].
+    /// Labels, as in [`super::Row`].
     pub labels: Vec<u32>,
     /// Token ids, mask and segments, `[products, longest]` each.
     pub text: Option<HostText>,
