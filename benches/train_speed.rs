@@ -49,7 +49,7 @@ struct Arguments {
     /// With a mask, as batches of unequal rows have it.
     #[arg(long)]
     padded: bool,
-    /// cpu, cuda, or cuda:0,1.
+    /// cpu, cuda, cuda:0,1 or webgpu.
     #[arg(long, default_value = "cpu")]
     device: DeviceChoice,
     #[arg(long, value_enum, default_value = "f32")]

@@ -54,7 +54,7 @@ struct Session {
     /// What pre-training follows where the paper and the released code differ; the run file's, else the paper.
     #[arg(long, value_enum)]
     recipe: Option<Recipe>,
-    /// Where to compute: cpu, cuda, or cuda:0,1 with the numbers of GPUs that share each batch.
+    /// Where to compute: cpu, cuda, cuda:0,1 with the numbers of GPUs that share each batch, or webgpu.
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: DeviceChoice,
     /// Continue from the last checkpoint; starts if there is none.

@@ -1,9 +1,11 @@
-//! Where a command computes: `--device cpu`, `cuda`, or `cuda:0,1`.
+//! Where a command computes: `--device cpu`, `cuda`, `cuda:0,1`, or `webgpu`.
 //!
 //! Whatever can be known to be missing is an error here, before data is read or weights are made.
 
 #[cfg(feature = "cuda")]
 mod cuda;
+#[cfg(any(feature = "cuda", feature = "webgpu"))]
+mod first;
 
 use std::fmt;
 use std::str::FromStr;
@@ -18,6 +20,8 @@ pub enum DeviceChoice {
     Cpu,
     /// NVIDIA GPUs by CUDA's numbers: at least one, none twice.
     Cuda(Vec<usize>),
+    /// The GPU that the system's Vulkan, Metal or DirectX offers first.
+    WebGpu,
 }
 
 /// A device that cannot be had.
@@ -25,14 +29,14 @@ pub enum DeviceChoice {
 #[non_exhaustive]
 pub enum DeviceError {
     /// No device is called so.
-    #[error("`{0}` is no device: use cpu, cuda, or cuda:0,1 with the numbers of the GPUs")]
+    #[error("`{0}` is no device: use cpu, cuda, cuda:0,1 with the numbers of the GPUs, or webgpu")]
     Unknown(String),
     /// A GPU is named twice.
     #[error("GPU {0} is named twice")]
     Twice(usize),
-    /// The feature `cuda` is off.
-    #[error("this program was built without CUDA: build it with --features cuda")]
-    NotBuiltIn,
+    /// The feature of this name is off.
+    #[error("this program was built without {0}: build it with --features {0}")]
+    NotBuiltIn(&'static str),
     /// Something that CUDA needs is not on this machine.
     #[error("CUDA cannot be used, {} missing:{}", if .0.len() == 1 { "this is" } else { "these are" }, listed(.0))]
     Missing(Vec<Missing>),
@@ -48,10 +52,10 @@ pub enum DeviceError {
         count: usize,
     },
     /// The first computation fails.
-    #[error("GPU {index} cannot compute: {reason}")]
+    #[error("{device} cannot compute: {reason}")]
     Unusable {
-        /// Its number.
-        index: usize,
+        /// What it is called.
+        device: String,
         /// What Burn or the driver says.
         reason: String,
     },
@@ -93,6 +97,7 @@ impl FromStr for DeviceChoice {
         let numbers = match name.split_once(':') {
             None if name == "cpu" => return Ok(Self::Cpu),
             None if name == "cuda" => return Ok(Self::Cuda(vec![0])),
+            None if name == "webgpu" => return Ok(Self::WebGpu),
             Some(("cuda", numbers)) => numbers,
             _ => return Err(unknown()),
         };
@@ -122,7 +127,11 @@ impl DeviceChoice {
             #[cfg(feature = "cuda")]
             Self::Cuda(indices) => cuda::open(indices),
             #[cfg(not(feature = "cuda"))]
-            Self::Cuda(_) => Err(DeviceError::NotBuiltIn),
+            Self::Cuda(_) => Err(DeviceError::NotBuiltIn("cuda")),
+            #[cfg(feature = "webgpu")]
+            Self::WebGpu => Ok(vec![first::computing("the first GPU of Vulkan, Metal or DirectX", webgpu)?]),
+            #[cfg(not(feature = "webgpu"))]
+            Self::WebGpu => Err(DeviceError::NotBuiltIn("webgpu")),
         }
     }
 
@@ -137,6 +146,11 @@ impl DeviceChoice {
             (_, others) => Err(DeviceError::Several(others + 1)),
         }
     }
+}
+
+#[cfg(feature = "webgpu")]
+fn webgpu() -> Device {
+    Device::wgpu(burn::tensor::DeviceKind::DefaultDevice)
 }
 
 /// What there is of CUDA on a machine.
@@ -180,12 +194,14 @@ mod tests {
             ("cuda", DeviceChoice::Cuda(vec![0])),
             ("cuda:3", DeviceChoice::Cuda(vec![3])),
             ("cuda:1,0", DeviceChoice::Cuda(vec![1, 0])),
+            ("webgpu", DeviceChoice::WebGpu),
         ] {
             assert_eq!(name.parse::<DeviceChoice>().unwrap(), choice);
         }
-        for name in
-            ["", "gpu", "CUDA", "cpu:0", "cuda:", "cuda:a", "cuda:-1", "cuda:+1", "cuda:0,", "cuda: 1", "cuda:0;1"]
-        {
+        for name in [
+            "", "gpu", "CUDA", "cpu:0", "cuda:", "cuda:a", "cuda:-1", "cuda:+1", "cuda:0,", "cuda: 1", "cuda:0;1",
+            "webgpu:0",
+        ] {
             assert_eq!(name.parse::<DeviceChoice>(), Err(DeviceError::Unknown(name.to_owned())));
         }
         assert_eq!("cuda:99999999999999999999".parse::<DeviceChoice>().ok(), None);
@@ -226,7 +242,7 @@ mod tests {
                 "{error}"
             );
         } else {
-            assert_eq!(error, DeviceError::NotBuiltIn);
+            assert_eq!(error, DeviceError::NotBuiltIn("cuda"));
         }
     }
 }

@@ -85,10 +85,11 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     })?;
 
     // Needs neither a GPU nor CUDA. Burn with other features lies beside that of the default build.
-    step("CUDA training type-checks", || {
-        let cuda =
-            ["clippy", "--package", "mbsd-train", "--lib", "--features", "cuda", "--locked", "--", "-D", "warnings"];
-        run_cargo(workspace, &cuda)
+    step("training on GPUs type-checks", || {
+        let features = "cuda,webgpu";
+        let gpus =
+            ["clippy", "--package", "mbsd-train", "--lib", "--features", features, "--locked", "--", "-D", "warnings"];
+        run_cargo(workspace, &gpus)
     })?;
 
     for what in &skipped {

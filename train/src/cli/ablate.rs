@@ -17,7 +17,7 @@ pub(super) struct Arguments {
     /// Change a key of the ablation file, such as seeds=[1,2]; may be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Where to compute: cpu, cuda, or cuda:0,1 with the numbers of GPUs that share each batch.
+    /// Where to compute: cpu, cuda, cuda:0,1 with the numbers of GPUs that share each batch, or webgpu.
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: DeviceChoice,
     /// Only check the file, and list the runs of each row.

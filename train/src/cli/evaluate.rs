@@ -58,7 +58,7 @@ pub(super) struct Eval {
     /// Print JSON.
     #[arg(long)]
     json: bool,
-    /// Where to compute: cpu, cuda, or cuda:1 with a GPU's number.
+    /// Where to compute: cpu, cuda, cuda:1 with a GPU's number, or webgpu.
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: DeviceChoice,
 }
