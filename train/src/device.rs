@@ -5,7 +5,7 @@
 #[cfg(feature = "cuda")]
 mod cuda;
 #[cfg(any(feature = "cuda", feature = "webgpu"))]
-mod first;
+mod probe;
 
 use std::fmt;
 use std::str::FromStr;
@@ -129,7 +129,7 @@ impl DeviceChoice {
             #[cfg(not(feature = "cuda"))]
             Self::Cuda(_) => Err(DeviceError::NotBuiltIn("cuda")),
             #[cfg(feature = "webgpu")]
-            Self::WebGpu => Ok(vec![first::computing("the first GPU of Vulkan, Metal or DirectX", webgpu)?]),
+            Self::WebGpu => Ok(vec![probe::probe("the first GPU of Vulkan, Metal or DirectX", webgpu)?]),
             #[cfg(not(feature = "webgpu"))]
             Self::WebGpu => Err(DeviceError::NotBuiltIn("webgpu")),
         }

@@ -2,13 +2,13 @@
 
 use burn::tensor::{Device, DeviceType};
 
-use super::{DeviceError, Found, first};
+use super::probe::probe;
+use super::{DeviceError, Found};
 
 /// Makes sure that CUDA and the GPUs of these numbers are there and compute.
 pub(super) fn open(indices: &[usize]) -> Result<Vec<Device>, DeviceError> {
     find().check(indices)?;
-    let computing = |&index: &usize| first::computing(&format!("GPU {index}"), || Device::cuda(index));
-    indices.iter().map(computing).collect()
+    indices.iter().map(|&index| probe(&format!("GPU {index}"), || Device::cuda(index))).collect()
 }
 
 /// Looks for the libraries and headers where Burn does.

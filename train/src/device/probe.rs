@@ -1,4 +1,4 @@
-//! The first kernel on a GPU.
+//! Whether a GPU computes at all, by a first kernel.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 
@@ -8,17 +8,17 @@ use super::DeviceError;
 
 /// A device that has compiled and run a kernel: Burn panics where there is no GPU, the driver is too old for the compiler's code or
 /// the GPU for the kernel, and would do so only after the data were read.
-pub(super) fn computing(name: &str, device: impl FnOnce() -> Device) -> Result<Device, DeviceError> {
+pub(super) fn probe(name: &str, device: impl FnOnce() -> Device) -> Result<Device, DeviceError> {
     let unusable = |reason: &str| DeviceError::Unusable { device: name.to_owned(), reason: reason.to_owned() };
     let hook = take_hook();
     set_hook(Box::new(|_| {}));
-    let first = catch_unwind(AssertUnwindSafe(|| {
+    let sum = catch_unwind(AssertUnwindSafe(|| {
         let device = device();
         let sum = Tensor::<1>::ones([8], &device).sum().into_scalar::<f32>();
         (device, sum)
     }));
     set_hook(hook);
-    match first {
+    match sum {
         Ok((device, 8.0)) => Ok(device),
         Ok((_, other)) => Err(unusable(&format!("the sum of eight ones comes out as {other}"))),
         Err(panic) => {
