@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, FloatDType, Tensor};
 use mbsd_net::{Arithmetic, Mbsd, Network, STANDARD_DEVIATION, load_network, load_network_encoder, load_pretraining};
 use mbsd_spec::Variant;
 use rand::SeedableRng;
@@ -25,7 +25,7 @@ use crate::evaluate::{Metrics, evaluate, evaluate_stage1};
 use crate::objective::{BatchLoss, Teacher};
 use crate::optim::{Optimizer, Schedule};
 use crate::progress::Progress;
-use crate::run::{Difference, Objective};
+use crate::run::{ArithmeticName, Difference, Objective};
 use crate::trainer::{Trainer, initialized};
 use crate::{Run, TrainError, parallel};
 use prepare::Prepared;
@@ -57,6 +57,11 @@ pub struct Span {
 /// # Errors
 /// See [`TrainError`].
 pub fn train(run: &Run, span: Span, devices: &[Device]) -> Result<State, TrainError> {
+    if run.training.arithmetic == ArithmeticName::Bf16
+        && !devices.iter().all(|device| device.supports_dtype(FloatDType::BF16))
+    {
+        return Err(TrainError::run("training.arithmetic", "this device does not compute in bfloat16: use f32"));
+    }
     fs::create_dir_all(&run.output).map_err(TrainError::io("create", &run.output))?;
     let _alone = lock(&run.output)?;
     let resumed = recover(&run.output, run.training.keep)?;
