@@ -45,8 +45,8 @@ def main() -> None:
         start = Path(folder, "start")
         train(arguments.program, training, arguments.devices[0], start, arguments.before)
         runs = []
-        for device in arguments.devices:
-            output = Path(folder, device.replace(":", "-"))
+        for index, device in enumerate(arguments.devices):
+            output = Path(folder, str(index))
             shutil.copytree(start, output)
             train(arguments.program, training, device, output, arguments.before + arguments.steps, "--resume")
             runs.append(steps(output))
