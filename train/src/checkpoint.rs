@@ -26,6 +26,8 @@ pub const LAST: &str = "last";
 pub const BEST: &str = "best";
 /// What precedes the step in the names of earlier checkpoints.
 const EARLIER: &str = "step-";
+/// The folder that is being removed.
+const GONE: &str = ".gone";
 /// The optimizer's moments.
 pub const OPTIMIZER: &str = "optimizer.safetensors";
 const STATE: &str = "training.json";
@@ -46,6 +48,9 @@ pub struct State {
     pub batch: usize,
     /// Steps taken.
     pub step: usize,
+    /// Steps of the whole run, which tell whether the rows are still those it began with; 0 in a checkpoint that does not say.
+    #[serde(default)]
+    pub steps: usize,
     /// Measures of the validation rows after the last finished epoch, by variant.
     pub validation: BTreeMap<Variant, Metrics>,
     /// The best score of the run so far.
@@ -91,7 +96,7 @@ impl Checkpoint<'_> {
         remove(&temporary)?;
         fs::create_dir_all(&temporary).map_err(TrainError::io("create", &temporary))?;
         self.write_files(&temporary)?;
-        remove(&old)?;
+        discard(output, &old)?;
         if target.exists() {
             fs::rename(&target, &old).map_err(TrainError::io("rename", &target))?;
         }
@@ -104,9 +109,9 @@ impl Checkpoint<'_> {
         }
         let earlier = earlier(output)?;
         for (_, folder) in earlier.iter().rev().skip(keep - 1).filter(|_| name == LAST) {
-            remove(folder)?;
+            discard(output, folder)?;
         }
-        remove(&old)
+        discard(output, &old)
     }
 
     fn write_files(&self, folder: &Path) -> Result<(), TrainError> {
@@ -125,9 +130,15 @@ impl Checkpoint<'_> {
             let path = folder.join(name);
             fs::write(&path, text).map_err(TrainError::io("write", &path))?;
         }
+        // The optimizer's file comes readable for its owner alone; whoever may read the weights may go on from them.
+        let usual = fs::metadata(folder.join(STATE)).map(|file| file.permissions());
+        let usual = usual.map_err(TrainError::io("read", folder))?;
         // A rename may reach the disk before the bytes of the files do.
         for entry in fs::read_dir(folder).map_err(TrainError::io("read", folder))?.flatten() {
-            File::open(entry.path()).and_then(|file| file.sync_all()).map_err(TrainError::io("write", entry.path()))?;
+            let path = entry.path();
+            fs::set_permissions(&path, usual.clone())
+                .and_then(|()| File::open(&path)?.sync_all())
+                .map_err(TrainError::io("write", &path))?;
         }
         Ok(())
     }
@@ -158,6 +169,7 @@ impl State {
 /// [`TrainError::Io`].
 pub fn recover(output: &Path, keep: usize) -> Result<Option<PathBuf>, TrainError> {
     let last = output.join(LAST);
+    remove(&output.join(GONE))?;
     for name in [BEST, LAST] {
         let (target, old) = (output.join(name), set_aside(output, name));
         if !old.exists() {
@@ -165,11 +177,21 @@ pub fn recover(output: &Path, keep: usize) -> Result<Option<PathBuf>, TrainError
         }
         if !target.exists() {
             fs::rename(&old, &target).map_err(TrainError::io("rename", &old))?;
-        } else if name == LAST && keep > 1 && State::read(&old)?.step != State::read(&last)?.step {
+        } else if name == LAST && keep > 1 && is_another(&old, &last)? {
             keep_aside(output, &old)?;
+        } else {
+            discard(output, &old)?;
         }
     }
     Ok(last.exists().then_some(last))
+}
+
+/// Whether a folder without a last checkpoint has others of a run.
+///
+/// # Errors
+/// [`TrainError::Io`].
+pub fn has_others(output: &Path) -> Result<bool, TrainError> {
+    Ok(output.join(BEST).exists() || !earlier(output)?.is_empty())
 }
 
 /// How far a run has come, by its newest whole checkpoint; `None` where it has none. Whoever asks while another process trains may be told
@@ -187,10 +209,16 @@ pub fn progress(output: &Path) -> Result<Option<State>, TrainError> {
     Ok(None)
 }
 
+/// Whether a folder that was set aside is a checkpoint, of another step than `last`.
+fn is_another(old: &Path, last: &Path) -> Result<bool, TrainError> {
+    let step = State::read(last)?.step;
+    Ok(State::read(old).is_ok_and(|old| old.step != step))
+}
+
 /// Keeps a checkpoint that was the last one, under the number of its step.
 fn keep_aside(output: &Path, old: &Path) -> Result<(), TrainError> {
     let aside = output.join(format!("{EARLIER}{}", State::read(old)?.step));
-    remove(&aside)?;
+    discard(output, &aside)?;
     fs::rename(old, &aside).map_err(TrainError::io("rename", old))
 }
 
@@ -233,6 +261,17 @@ fn earlier(output: &Path) -> Result<BTreeMap<usize, PathBuf>, TrainError> {
 
 fn set_aside(output: &Path, name: &str) -> PathBuf {
     output.join(format!(".{name}.old"))
+}
+
+/// Removes a checkpoint so that a kill in the midst of it leaves none that is there in part.
+fn discard(output: &Path, folder: &Path) -> Result<(), TrainError> {
+    let gone = output.join(GONE);
+    remove(&gone)?;
+    match fs::rename(folder, &gone) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(TrainError::io("remove", folder)(error)),
+        Ok(()) => remove(&gone),
+    }
 }
 
 fn remove(folder: &Path) -> Result<(), TrainError> {

@@ -11,9 +11,10 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::checkpoint::{BEST, LAST};
 use crate::device::DeviceChoice;
 use crate::run::Recipe;
-use crate::{Run, Span, TrainError, train};
+use crate::{Run, Span, TrainError, curves, train};
 
 /// Trains MBSD.
 #[derive(Debug, Parser)]
@@ -107,7 +108,16 @@ fn run_session(arguments: &Session, command: &str) -> Result<(), TrainError> {
     }
     let span =
         Span { resume: arguments.resume, stop_after: arguments.stop_after, stop_at_step: arguments.stop_at_step };
-    train(&run, span, &devices)?;
-    eprintln!("checkpoints: {0}/best, {0}/last; curves: {0}/curves.html", run.output.display());
+    let state = train(&run, span, &devices)?;
+    let output = run.output.display();
+    if state.epoch < run.training.epochs {
+        eprintln!("{output}: ended at step {} of {}; --resume goes on", state.step, state.steps);
+    }
+    for (what, name) in [("the best checkpoint", BEST), ("the last one", LAST), ("curves", curves::NAME)] {
+        let path = run.output.join(name);
+        if path.exists() {
+            eprintln!("{what}: {}", path.display());
+        }
+    }
     Ok(())
 }

@@ -9,6 +9,9 @@ use serde_json::Value;
 
 use crate::TrainError;
 
+/// Its name in a run's folder.
+pub(crate) const NAME: &str = "curves.html";
+
 /// Points of a drawn line; a longer series is averaged down to them.
 const POINTS: usize = 300;
 
@@ -18,7 +21,7 @@ const POINTS: usize = 300;
 /// [`TrainError::Io`].
 pub(crate) fn write(output: &Path, title: &str) -> Result<(), TrainError> {
     let Ok(log) = std::fs::read_to_string(output.join("metrics.jsonl")) else { return Ok(()) };
-    let path = output.join("curves.html");
+    let path = output.join(NAME);
     std::fs::write(&path, page(&log, title)).map_err(TrainError::io("write", &path))
 }
 

@@ -74,7 +74,7 @@ pub fn predict(
 ) -> Result<Vec<Option<Vec<f32>>>, TrainError> {
     let (plans, order) = evaluation_plan(rows, variant, batch_size, |row| assembler.length(row));
     let mut answers = vec![None; rows.len()];
-    for (batch, places) in prefetch(assembler, plans).zip(order.chunks(batch_size)) {
+    for (batch, places) in prefetch(assembler, plans, 1).zip(order.chunks(batch_size)) {
         let mut batch = batch?;
         if batch.rows() == 0 {
             continue;
@@ -89,7 +89,7 @@ pub fn predict(
     Ok(answers)
 }
 
-/// Predicts and measures each variant that the model can read.
+/// Predicts and measures each variant that the model can read, of which there are rows.
 ///
 /// # Errors
 /// If a batch cannot be made.
@@ -100,13 +100,14 @@ pub fn evaluate(
     batch_size: usize,
     device: &Device,
 ) -> Result<BTreeMap<Variant, Metrics>, TrainError> {
-    let variants = model.variants().iter();
-    variants
-        .map(|&variant| {
-            let logits = predict(model, assembler, rows, variant, batch_size, device)?;
-            Ok((variant, measure(rows, &logits)))
-        })
-        .collect()
+    let mut measured = BTreeMap::new();
+    for &variant in model.variants() {
+        let metrics = measure(rows, &predict(model, assembler, rows, variant, batch_size, device)?);
+        if metrics.rows > 0 {
+            measured.insert(variant, metrics);
+        }
+    }
+    Ok(measured)
 }
 
 /// How well hidden tokens and patches are predicted, by the same draw of them each time. `assembler` hides them.
@@ -124,8 +125,13 @@ pub fn evaluate_stage1(
     let (plans, _) = evaluation_plan(rows, Variant::Full, batch_size, |row| assembler.length(row));
     // Sums over tokens and over patches, for batches hide different numbers of them.
     let (mut tokens, mut right, mut language, mut patches, mut error) = (0, 0, 0.0, 0, 0.0);
-    for batch in prefetch(assembler, plans) {
+    let mut read = 0;
+    for batch in prefetch(assembler, plans, 1) {
         let mut batch = batch?;
+        if batch.rows() == 0 {
+            continue;
+        }
+        read += batch.rows();
         let hidden_patches = batch.hidden.as_ref().map_or(0, |hidden| hidden.patches.len());
         let Stage1Outcome { losses, tokens: predicted } = stage1_batch(model, &mut batch, PatchLoss::Mean, device);
         let Stage1Losses { mlm, mpm, .. } = losses;
@@ -144,10 +150,10 @@ pub fn evaluate_stage1(
     let mean = |sum: f64, count: usize| if count > 0 { sum / count as f64 } else { 0.0 };
     let (language, error) = (mean(language, tokens), mean(error, patches));
     Ok(Metrics {
-        rows: rows.len(),
+        rows: read,
         loss: language + error,
         accuracy: mean(right as f64, tokens),
-        patch_error: Some(error),
+        patch_error: (patches > 0).then_some(error),
         ..Metrics::default()
     })
 }

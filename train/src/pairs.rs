@@ -32,21 +32,24 @@ use catalogue::{Attributes, Catalogue};
 use log::{Log, RawLog};
 use negatives::{Maker, Rules};
 use pools::Pools;
-use rows::{Meter, RowCount};
+use rows::Meter;
 use segment::TermIndex;
 use write::PairWriter;
 
-pub use catalogue::ProductsInput;
+pub use catalogue::{ProductsInput, USUAL_TITLE};
 pub use duplicates::{DuplicateSettings, DuplicateSummary, make_duplicates};
 pub use error::PairsError;
-pub use log::LogInput;
+pub use log::{LogInput, USUAL_CLICKS};
 pub use negatives::Source;
+pub(crate) use rows::RowCount;
 pub use settings::{LogSource, PairSettings};
 pub use summary::Summary;
 pub use template::Template;
 pub use terms::{TermSources, Terms};
 pub use wording::Wording;
+pub(crate) use words::is_ideograph;
 pub use words::normalized;
+pub(crate) use write::check_apart;
 
 /// Products whose pairs are made before they are written.
 const CHUNK: usize = 2048;

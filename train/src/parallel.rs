@@ -190,7 +190,7 @@ mod tests {
             let norm = global_norm(&together, &batch.gradients);
             let difference = (norm - expected.gradient_norm).abs();
             assert!(difference < TOLERANCE * norm.max(1.0), "{step}: {norm} {}", expected.gradient_norm);
-            together = optimizer.step(schedule().rate(step), together, batch.gradients, norm, 1.0);
+            together = optimizer.step(schedule().rate(step), together, batch.gradients, norm);
         }
     }
 

@@ -38,11 +38,6 @@ impl Progress {
         Self { bar, steps, started: now, last_line: now, samples: 0, taken: 0, loss: None, terms: String::new() }
     }
 
-    /// Counts samples of a batch that made no step yet.
-    pub(crate) fn samples(&mut self, samples: usize) {
-        self.samples += samples;
-    }
-
     /// The terms of the loss, to be shown from the next step on.
     pub(crate) fn terms(&mut self, terms: &[(&str, f64)]) {
         self.terms = terms.iter().map(|(name, value)| format!("  {name} {value:.4}")).collect();

@@ -18,9 +18,9 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 
-use crate::checkpoint::{BEST, Checkpoint, LAST, MetricsLog, OPTIMIZER, State, recover};
+use crate::checkpoint::{BEST, Checkpoint, LAST, MetricsLog, OPTIMIZER, State, has_others, recover};
 use crate::curves;
-use crate::data::{BatchPlan, HostBatch, Removal, epoch_plan, prefetch};
+use crate::data::{BatchPlan, HostBatch, Portion, Removal, epoch_plan, prefetch};
 use crate::evaluate::{Metrics, evaluate, evaluate_stage1};
 use crate::objective::{BatchLoss, Teacher};
 use crate::optim::{Optimizer, Schedule};
@@ -67,6 +67,10 @@ pub fn train(run: &Run, span: Span, devices: &[Device]) -> Result<State, TrainEr
     let resumed = recover(&run.output, run.training.keep)?;
     if resumed.is_some() && !span.resume {
         let reason = "it holds a run already: use --resume to continue it, or another output";
+        return Err(TrainError::run("output", format!("{}: {reason}", run.output.display())));
+    }
+    if resumed.is_none() && has_others(&run.output)? {
+        let reason = "it holds checkpoints of a run, but not `last`, from which one goes on: take another output";
         return Err(TrainError::run("output", format!("{}: {reason}", run.output.display())));
     }
     let state = resumed.as_deref().map(|folder| resumable(run, folder)).transpose()?;
@@ -174,7 +178,17 @@ impl<'a> Session<'a> {
         }
         let steps = steps(run, data);
         let schedule = Schedule::new(run.optimizer.learning_rate, run.optimizer.warm_up, steps);
-        let state = resumed.map_or_else(|| State::new(run), |(_, state)| state);
+        let state = match resumed {
+            None => State { steps, ..State::new(run) },
+            Some((path, State { steps: before, .. })) if before > 0 && before != steps => {
+                let reason = format!(
+                    "the run had {before} steps and has {steps} now: its rows have changed. Bring them back, or train anew \
+                     into another output"
+                );
+                return Err(TrainError::Resume { path: path.to_owned(), reason });
+            }
+            Some((_, state)) => State { steps, ..state },
+        };
         eprintln!(
             "{}: {:.1}M parameters, {} entries in the vocabulary, {} training and {} validation rows, {steps} steps",
             run.objective,
@@ -211,8 +225,10 @@ impl<'a> Session<'a> {
             }
             (self.state.epoch, self.state.batch, self.state.step) = (epoch + 1, 0, self.trainer.step);
             self.report()?;
-            let score = self.state.validation[&self.scored_variant()].score();
-            if self.state.best.is_none_or(|best| score > best + TIE) {
+            let scored = self.state.validation.get(&self.scored_variant());
+            if let Some(score) = scored.or_else(|| self.state.validation.values().next()).map(Metrics::score)
+                && self.state.best.is_none_or(|best| score > best + TIE)
+            {
                 self.state.best = Some(score);
                 self.checkpoint(None).write(&self.run.output, BEST)?;
             }
@@ -231,15 +247,15 @@ impl<'a> Session<'a> {
         let mut plans = plans(self.run, self.data, epoch as u64);
         let batches = plans.len();
         let taken = self.state.batch.min(batches);
-        for (index, batch) in (taken + 1..).zip(prefetch(&self.data.train, plans.split_off(taken))) {
-            self.batch(batch?, epoch, index == batches)?;
-            if self.trainer.waiting() > 0 {
-                continue;
-            }
+        let together = self.run.optimizer.accumulation;
+        let mut prefetched = prefetch(&self.data.train, plans.split_off(taken), together);
+        for taken in (taken..batches).step_by(together) {
+            let taken = batches.min(taken + together);
+            self.step(prefetched.by_ref().take(together).collect::<Result<_, _>>()?, epoch)?;
             let stop = reached(self.trainer.step);
             // Validation may take long.
-            if stop || index == batches || self.is_due() {
-                (self.state.batch, self.state.step) = (index, self.trainer.step);
+            if stop || taken == batches || self.is_due() {
+                (self.state.batch, self.state.step) = (taken, self.trainer.step);
                 self.save()?;
             }
             if stop {
@@ -260,16 +276,22 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn batch(&mut self, batch: HostBatch, epoch: usize, last: bool) -> Result<(), TrainError> {
+    /// Takes a step down the mean loss of some batches' rows together. Batches all of whose images are lost make none.
+    fn step(&mut self, mut batches: Vec<HostBatch>, epoch: usize) -> Result<(), TrainError> {
+        batches.retain(|batch| batch.rows() > 0);
+        if batches.is_empty() {
+            return Ok(());
+        }
         let settings = &self.run.training;
-        let (rows, products) = (batch.rows(), batch.products.clone());
+        let rows = batches.iter().map(HostBatch::rows).sum();
+        let portions = Portion::of_each(&batches);
         let mut terms = Vec::new();
-        if rows > 0 {
-            // Dropout draws from the device: seeded anew for each batch, a resumed run draws what an uninterrupted one does.
-            let batches = self.trainer.step * self.run.optimizer.accumulation + self.trainer.waiting();
-            for (device, number) in self.devices.iter().zip(1..) {
-                device.seed(self.run.seed.wrapping_mul(1_000_003).wrapping_add(batches as u64 + number));
-            }
+        for ((batch, whole), number) in batches.into_iter().zip(portions).zip(1..) {
+            // Dropout draws from random numbers of the process: seeded anew for each batch, a resumed run draws what an
+            // uninterrupted one does. Several devices draw in the order in which they come to it.
+            let before = (self.trainer.step * self.run.optimizer.accumulation) as u64;
+            self.device.seed(self.run.seed.wrapping_mul(1_000_003).wrapping_add(before + number));
+            let products = batch.products.clone();
             let teachers = self.teachers.iter().cloned().map(Some).chain(repeat(None));
             let (loss, parts) = (self.loss, batch.split(self.devices.len()).into_iter().zip(teachers).collect());
             let computed = parallel::gradients(
@@ -277,16 +299,11 @@ impl<'a> Session<'a> {
                 &self.devices,
                 parts,
                 |model, ((mut part, portion), teacher), device| {
-                    loss.compute(model, teacher.as_ref(), &mut part, portion, device)
+                    loss.compute(model, teacher.as_ref(), &mut part, portion.within(whole), device)
                 },
             );
             self.trainer.add(computed.loss, computed.gradients, &products)?;
-            terms = computed.terms;
-        }
-        let waiting = self.trainer.waiting();
-        if waiting == 0 || waiting < self.run.optimizer.accumulation && !last {
-            self.progress.samples(rows);
-            return Ok(());
+            terms.extend(computed.terms);
         }
         let report = self.trainer.step()?;
         let step = self.trainer.step;
@@ -383,6 +400,7 @@ impl State {
             epoch: 0,
             batch: 0,
             step: 0,
+            steps: 0,
             validation: Default::default(),
             best: None,
             run: run.clone(),
@@ -403,20 +421,20 @@ fn plans(run: &Run, data: &Prepared, epoch: u64) -> Vec<BatchPlan> {
     let removal = Removal { without_text, without_image };
     let rows = data.train_rows(run, epoch);
     let together = data.train.form.title_position.is_some();
-    epoch_plan(rows, together, settings.batch_size, removal, |row| data.train.length(row), &mut random)
+    let mut plans = epoch_plan(rows, together, settings.batch_size, removal, |row| data.train.length(row), &mut random);
+    plans.retain(|plan| data.train.has_rows(plan));
+    plans
 }
 
-/// Steps of the whole run. Epochs that draw several rows a product, or have rows of a product stay together, have different numbers
-/// of batches.
+/// Steps of the whole run. Epochs have different numbers of batches where their rows are drawn, where rows of a product stay
+/// together, and where products lack a modality that a batch may be of.
 fn steps(run: &Run, data: &Prepared) -> usize {
-    let steps = |batches: usize| batches.div_ceil(run.optimizer.accumulation);
-    let several = run.matching.as_ref().is_some_and(|settings| settings.tags_per_product > 1);
-    match data.train.form.title_position {
-        None if !several => {
-            steps(data.train_rows(run, 0).len().div_ceil(run.training.batch_size)) * run.training.epochs
-        }
-        _ => (0..run.training.epochs as u64).map(|epoch| steps(plans(run, data, epoch).len())).sum(),
-    }
+    let together = data.train.form.title_position.is_some();
+    let batches = |epoch| match data.constant_rows() {
+        Some(rows) if !together && data.train.corpus.is_complete() => rows.div_ceil(run.training.batch_size),
+        _ => plans(run, data, epoch).len(),
+    };
+    (0..run.training.epochs as u64).map(|epoch| batches(epoch).div_ceil(run.optimizer.accumulation)).sum()
 }
 
 fn batch_loss(run: &Run) -> BatchLoss {

@@ -16,8 +16,7 @@ pub struct Trainer<M: Module> {
     /// Steps taken.
     pub step: usize,
     accumulator: GradientsAccumulator<M>,
-    accumulated: usize,
-    losses: f64,
+    loss: f64,
     /// Ids of the products of the accumulated batches.
     products: Vec<String>,
 }
@@ -31,7 +30,7 @@ impl<M: Module> std::fmt::Debug for Trainer<M> {
 /// What a step did.
 #[derive(Debug, Clone, Copy)]
 pub struct StepReport {
-    /// The mean loss of its batches before the step.
+    /// The loss of its batches together, before the step.
     pub loss: f64,
     /// The global norm of the gradients before clipping.
     pub gradient_norm: f64,
@@ -43,16 +42,7 @@ impl<M: Module> Trainer<M> {
     /// Continues after `step` steps; 0 starts.
     pub fn new(model: M, optimizer: Optimizer, schedule: Schedule, step: usize) -> Self {
         let accumulator = GradientsAccumulator::new();
-        Self {
-            model: Some(model),
-            optimizer,
-            schedule,
-            step,
-            accumulator,
-            accumulated: 0,
-            losses: 0.0,
-            products: Vec::new(),
-        }
+        Self { model: Some(model), optimizer, schedule, step, accumulator, loss: 0.0, products: Vec::new() }
     }
 
     /// The model as it is now.
@@ -60,8 +50,8 @@ impl<M: Module> Trainer<M> {
         self.model.as_ref().expect("only `step` takes the model, and it puts it back")
     }
 
-    /// Adds the gradients of a batch to those of the next step; [`Trainer::step`] takes it. `loss` is the batch's, and
-    /// `products` are, for the message if that diverges; the model is then as it was.
+    /// Adds the gradients of a batch to those of the next step; [`Trainer::step`] takes it. `loss` is the batch's share of the
+    /// step's, and `products` are the batch's, for the message if that diverges; the model is then as it was.
     ///
     /// # Errors
     /// [`TrainError::Diverged`] if the loss is not finite.
@@ -73,37 +63,29 @@ impl<M: Module> Trainer<M> {
         if let Some(model) = &self.model {
             self.accumulator.accumulate(model, gradients);
         }
-        self.accumulated += 1;
-        self.losses += loss;
+        self.loss += loss;
         Ok(())
     }
 
-    /// Batches whose gradients wait for a step.
-    pub fn waiting(&self) -> usize {
-        self.accumulated
-    }
-
-    /// Takes a step down the mean gradient of the batches added since the last one.
+    /// Takes a step down the sum of the gradients added since the last one.
     ///
     /// # Errors
     /// [`TrainError::Diverged`] if a gradient is not finite.
     pub fn step(&mut self) -> Result<StepReport, TrainError> {
-        let batches = self.accumulated.max(1) as f64;
         let gradients = self.accumulator.grads();
-        let loss = self.losses / batches;
-        (self.accumulated, self.losses) = (0, 0.0);
+        let loss = std::mem::take(&mut self.loss);
         let products = std::mem::take(&mut self.products);
-        let sum = global_norm(self.model(), &gradients);
-        if !sum.is_finite() {
+        let gradient_norm = global_norm(self.model(), &gradients);
+        if !gradient_norm.is_finite() {
             return Err(self.diverged("the norm of the gradients", products));
         }
         let learning_rate = self.schedule.rate(self.step);
         // Taken out, so that the optimizer owns the only copy and updates it in place.
         if let Some(model) = self.model.take() {
-            self.model = Some(self.optimizer.step(learning_rate, model, gradients, sum, batches));
+            self.model = Some(self.optimizer.step(learning_rate, model, gradients, gradient_norm));
         }
         self.step += 1;
-        Ok(StepReport { loss, gradient_norm: sum / batches, learning_rate })
+        Ok(StepReport { loss, gradient_norm, learning_rate })
     }
 
     fn diverged(&self, what: &'static str, products: Vec<String>) -> TrainError {
@@ -184,13 +166,11 @@ mod tests {
                 let loss = weight(&trainer).square().sum() * factor;
                 add(&mut trainer, loss, &[]).unwrap();
             }
-            assert_eq!(trainer.waiting(), losses.len());
             let report = trainer.step().unwrap();
-            assert_eq!(trainer.waiting(), 0);
             let values: Vec<f32> = weight(&trainer).into_data().iter::<f32>().collect();
             (values, report.loss, report.gradient_norm)
         };
-        let (one, together) = (after(&[200.0]), after(&[100.0, 300.0]));
+        let (one, together) = (after(&[200.0]), after(&[50.0, 150.0]));
         assert!(one.0.iter().zip(&together.0).all(|(a, b)| (a - b).abs() < 1e-6), "{one:?} {together:?}");
         assert!((one.1 - together.1).abs() < 1e-5 * one.1 && (one.2 - together.2).abs() < 1e-5 * one.2);
     }

@@ -61,6 +61,14 @@ impl Fields {
         self.positions.get(place).is_some_and(Option::is_some)
     }
 
+    /// That a column is there after all.
+    ///
+    /// # Errors
+    /// [`ReadError::MissingColumn`] with the columns there are.
+    pub fn require(&self, column: &str) -> Result<(), ReadError> {
+        self.table.require(column).map(drop)
+    }
+
     /// The number of rows, where the format tells it beforehand (not for CSV and TSV).
     pub fn row_count(&self) -> Option<u64> {
         self.table.len

@@ -104,6 +104,15 @@ impl Products {
         if title.is_none() && image.is_none() {
             table.require(&options.title_column)?;
         }
+        // A file may lack either of the usual columns, but not one that somebody named.
+        let usual = ProductOptions::default();
+        for (name, usual) in
+            [(&options.title_column, &usual.title_column), (&options.image_column, &usual.image_column)]
+        {
+            if name != usual {
+                table.require(name)?;
+            }
+        }
         if let Keep::Named(names) = &options.keep {
             for name in names {
                 table.require(name)?;

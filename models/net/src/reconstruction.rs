@@ -6,7 +6,7 @@ use burn::nn::{Embedding, Linear};
 use burn::tensor::{Bool, Int, Tensor};
 use mbsd_spec::Config;
 
-use crate::arithmetic::{like, linear, single};
+use crate::arithmetic::single;
 use crate::initial::Initial;
 use crate::kernels::gelu;
 use crate::norm::LayerNorm;
@@ -61,16 +61,15 @@ impl Reconstruction {
     }
 
     /// Logits over the vocabulary for token vectors: `[n, hidden]` to `[n, vocabulary]`, as
-    /// LayerNorm(GELU(dense(x))) W^T + bias with the word vectors W, `[vocabulary, hidden]`.
+    /// LayerNorm(GELU(dense(x))) W^T + bias with the word vectors W, `[vocabulary, hidden]`; in single precision.
     pub fn mlm_logits(&self, hidden: Tensor<2>, words: &Embedding) -> Tensor<2> {
-        let transformed = self.norm.forward(gelu(linear(&self.transform, hidden)));
-        let words = like(words.weight.val(), transformed.dtype());
-        single(transformed.matmul(words.transpose())) + self.bias.val().unsqueeze::<2>()
+        let transformed = self.norm.forward(gelu(self.transform.forward(single(hidden))));
+        transformed.matmul(words.weight.val().transpose()) + self.bias.val().unsqueeze::<2>()
     }
 
-    /// Pixels for patch vectors: `[n, hidden]` to `[n, 3p^2]`, in the order of [`patches_of`].
+    /// Pixels for patch vectors: `[n, hidden]` to `[n, 3p^2]`, in the order of [`patches_of`]; in single precision.
     pub fn patch_pixels(&self, hidden: Tensor<2>) -> Tensor<2> {
-        single(linear(&self.pixels, hidden))
+        self.pixels.forward(single(hidden))
     }
 }
 

@@ -16,6 +16,9 @@ pub const MODALITIES: usize = 2;
 /// Text tokens a served row has at most, `[CLS]` and `[SEP]` included (paper, section 4.3).
 pub const MAX_TEXT_TOKENS: usize = 144;
 
+/// `[CLS]`, a token and `[SEP]`.
+const LEAST_TEXT_TOKENS: usize = 3;
+
 /// Where titles begin under one-way attention, if a configuration says nothing else.
 pub const DEFAULT_TITLE_POSITION: usize = 32;
 
@@ -62,6 +65,9 @@ pub struct Config {
     /// Which tokens see which where a tag or query comes with a product.
     #[serde(flatten, skip_serializing_if = "Attention::is_default")]
     pub attention: Attention,
+    /// Text tokens a row may have, where the model was trained with fewer than [`MAX_TEXT_TOKENS`] and its positions allow.
+    #[serde(rename = "max_text_tokens", skip_serializing_if = "Option::is_none")]
+    pub text_limit: Option<usize>,
     /// Always `bert`: written for programs that choose a reader by it.
     pub model_type: ModelType,
     /// Always `gelu`: the exact (erf) form.
@@ -220,6 +226,14 @@ pub enum ConfigError {
     /// The text is not JSON, a field is missing or has the wrong type.
     #[error("not a model configuration: {0}")]
     Syntax(#[from] serde_json::Error),
+    /// A file's text is not one of a configuration.
+    #[error("{}: {error}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with its text.
+        error: Box<ConfigError>,
+    },
     /// A value this project's forward cannot honour.
     #[error("configuration field `{field}`: {reason}")]
     Value {
@@ -239,7 +253,7 @@ impl Config {
         let path = path.as_ref();
         let text =
             std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        Self::from_json(&text)
+        Self::from_json(&text).map_err(|error| ConfigError::File { path: path.to_owned(), error: Box::new(error) })
     }
 
     /// Reads the text of a `config.json`.
@@ -276,6 +290,7 @@ impl Config {
             patchify: Patchify::Cnn,
             architecture: Architecture::Mbsd,
             attention: Attention::Full,
+            text_limit: None,
             model_type: ModelType::Bert,
             hidden_act: Activation::Gelu,
             type_vocab_size: SEGMENTS,
@@ -300,7 +315,8 @@ impl Config {
 
     /// Text tokens a row may have, `[CLS]` and `[SEP]` included.
     pub fn max_text_tokens(&self) -> usize {
-        MAX_TEXT_TOKENS.min(self.max_position_embeddings)
+        let most = MAX_TEXT_TOKENS.min(self.max_position_embeddings);
+        self.text_limit.map_or(most, |limit| limit.min(most))
     }
 
     /// Where titles begin in a model for `task`, if its products are read apart from tags: one-way attention is between a tag or
@@ -342,6 +358,12 @@ impl Config {
                 "image_size",
                 format!("{} is not a multiple of patch_size {} up to 4096", self.image_size, self.patch_size),
             );
+        }
+        if let Some(limit) = self.text_limit {
+            let most = MAX_TEXT_TOKENS.min(self.max_position_embeddings);
+            if !(LEAST_TEXT_TOKENS..=most).contains(&limit) {
+                return fail("max_text_tokens", format!("{limit} is not between {LEAST_TEXT_TOKENS} and {most}"));
+            }
         }
         if let Attention::OneWay { title_position } = self.attention {
             if self.architecture != Architecture::Mbsd {
@@ -408,6 +430,7 @@ struct ConfigFile {
     #[serde(default)]
     attention: AttentionName,
     title_position: Option<usize>,
+    max_text_tokens: Option<usize>,
     #[serde(default = "default_segments")]
     type_vocab_size: usize,
     model_type: Option<String>,
@@ -473,6 +496,7 @@ impl TryFrom<ConfigFile> for Config {
             patchify: file.patchify,
             architecture: file.architecture,
             attention: file.attention.with(file.title_position)?,
+            text_limit: file.max_text_tokens,
             model_type: ModelType::Bert,
             hidden_act: Activation::Gelu,
             type_vocab_size: file.type_vocab_size,
@@ -492,6 +516,10 @@ mod tests {
         assert_eq!(config.image_tokens(), 50);
         assert_eq!(config.head_size(), 64);
         assert_eq!(config.max_text_tokens(), 144);
+        assert!(!config.to_json().contains("max_text_tokens"));
+        let limited = Config { text_limit: Some(40), ..config };
+        assert_eq!(Config::from_json(&limited.to_json()).unwrap(), limited);
+        assert_eq!(limited.max_text_tokens(), 40);
     }
 
     #[test]

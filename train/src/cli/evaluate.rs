@@ -94,7 +94,7 @@ pub(super) fn run(arguments: &Eval) -> Result<(), TrainError> {
     };
     corpus.tokenize(&tokenizer);
     let mut texts = Texts::default();
-    let (rows, mut unusable) = match (task, &arguments.pairs) {
+    let (mut rows, mut unusable) = match (task, &arguments.pairs) {
         (Task::Match, _) => tagged(&corpus, &mut texts),
         (Task::Classification, _) => labelled(&corpus.items, &labels.unwrap_or_default()),
         (Task::Alignment, Some(pairs)) => compared(pairs, &corpus)?,
@@ -102,21 +102,22 @@ pub(super) fn run(arguments: &Eval) -> Result<(), TrainError> {
     };
     let tags = (task == Task::Match).then(|| Arc::new(TagSet::new(texts.names, &tokenizer)));
     unusable.splice(0..0, corpus.bad_rows.iter().cloned());
-    unusable.iter().for_each(|row| eprintln!("left out: {row}"));
-    if rows.is_empty() {
-        let path = arguments.pairs.as_ref().unwrap_or(&arguments.input).clone();
-        return Err(TrainError::NoRows { path, reason: "no row has a label that can be used".to_owned() });
-    }
     let assembler = Assembler {
         corpus: Arc::new(corpus),
         tags,
         tokenizer: Arc::new(tokenizer),
         preprocessor,
-        form: Form::of(&config, task, run.data.max_text_tokens),
+        form: Form::of(&config, task),
         teacher: None,
         augmentation: Augmentation { flip: false, min_area: 1.0 },
         extra: Extra::Nothing,
     };
+    unusable.extend(assembler.take_too_long(&mut rows));
+    unusable.iter().for_each(|row| eprintln!("left out: {row}"));
+    if rows.is_empty() {
+        let path = arguments.pairs.as_ref().unwrap_or(&arguments.input).clone();
+        return Err(TrainError::NoRows { path, reason: "no row has a label that can be used".to_owned() });
+    }
     let measured = evaluate(&model, &assembler, &rows, BATCH, &device)?;
     if arguments.json {
         println!("{}", serde_json::json!(measured));

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use crate::TrainError;
-use crate::pairs::{LogInput, LogSource, PairSettings, PairsError, ProductsInput, Template, TermSources, make_pairs};
+use crate::pairs::{
+    LogInput, LogSource, PairSettings, PairsError, ProductsInput, Template, TermSources, USUAL_CLICKS, USUAL_TITLE,
+    make_pairs,
+};
 
 /// Arguments of `pairs`.
 #[derive(Debug, Args)]
@@ -67,7 +70,7 @@ struct LogArguments {
     #[arg(long, value_name = "NAME", default_value = "buyers")]
     buyers_column: String,
     /// The log's column of the number of clicks, where it has one.
-    #[arg(long, value_name = "NAME", default_value = "clicks")]
+    #[arg(long, value_name = "NAME", default_value = USUAL_CLICKS)]
     clicks_column: String,
     /// The columns of a log without a header line (CSV, TSV).
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
@@ -90,7 +93,7 @@ struct ProductColumns {
     #[arg(long, value_name = "NAME", default_value = "category")]
     category_column: String,
     /// Column of the title, where there is one: no negative says what the title says.
-    #[arg(long, value_name = "NAME", default_value = "title")]
+    #[arg(long, value_name = "NAME", default_value = USUAL_TITLE)]
     title_column: String,
     /// The columns of products without a header line (CSV, TSV).
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use mbsd_data::staged::{make_folder_of, write_whole};
-use mbsd_data::{BadRow, DuplicateIds, Keep, Product, ProductOptions, Products};
+use mbsd_data::{DuplicateIds, Keep, ProductOptions, Products};
 use mbsd_spec::text::Tokenizer;
 
 use crate::TrainError;
 use crate::checkpoint::read_lines;
+use crate::pairs::{RowCount, check_apart};
 
 /// Arguments of `tokenizer`.
 #[derive(Debug, Args)]
@@ -26,6 +27,9 @@ pub(super) struct Arguments {
     /// Entries of the vocabulary, at most.
     #[arg(long, default_value_t = 8000)]
     vocab_size: usize,
+    /// Share of a product file's rows that may be unusable.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.05)]
+    max_bad_rows: f64,
     /// Tell capitals from small letters.
     #[arg(long)]
     cased: bool,
@@ -35,6 +39,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), TrainError> {
+    check_apart("--out", &arguments.out, arguments.input.iter().map(PathBuf::as_path))?;
     let mut texts = Vec::new();
     for path in &arguments.input {
         let before = texts.len();
@@ -55,7 +60,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), TrainError> {
     Ok(())
 }
 
-/// The titles of a file. Rows without a usable one are left out: nothing is learnt from them.
+/// The titles of a file. Rows without one are left out, and rows that cannot be read are named, up to the limit.
 fn titles(arguments: &Arguments, path: &Path) -> Result<Vec<String>, TrainError> {
     let options = ProductOptions {
         id_column: arguments.id_column.clone(),
@@ -64,9 +69,16 @@ fn titles(arguments: &Arguments, path: &Path) -> Result<Vec<String>, TrainError>
         duplicate_ids: DuplicateIds::Allow,
         ..ProductOptions::default()
     };
-    let title = |product: Result<Product, BadRow>| match product {
-        Ok(product) => product.title.map(Ok),
-        Err(bad) => bad.or_input_lost(path).err().map(|lost| Err(lost.into())),
-    };
-    Products::open(path, &options)?.filter_map(title).collect()
+    let mut count = RowCount::default();
+    let mut titles = Vec::new();
+    for product in Products::open(path, &options)? {
+        count.rows += 1;
+        match product {
+            Ok(product) => titles.extend(product.title),
+            Err(bad) => count.unreadable("products", bad, path)?,
+        }
+    }
+    count.named.iter().for_each(|row| eprintln!("left out: {row}"));
+    count.check(path, arguments.max_bad_rows)?;
+    Ok(titles)
 }

@@ -1,8 +1,10 @@
 //! From plans to batches: rows become sequences and pixels.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use mbsd_spec::image::Preprocessor;
+use mbsd_spec::image::{Preprocessor, RgbImage};
 use mbsd_spec::text::{TextIds, TextRow, Tokenizer};
 use mbsd_spec::{Config, Task, Variant};
 use rand::SeedableRng;
@@ -11,6 +13,9 @@ use rayon::prelude::*;
 
 use super::batch::{HostBatch, HostTags, HostText};
 use super::{Augmentation, BatchPlan, Corpus, Item, Masking, Row, TagSet};
+
+/// Characters of a tag or query that are shown where it is too long.
+const SHOWN: usize = 60;
 
 /// What a batch holds besides text and pixels.
 #[derive(Debug, Clone)]
@@ -33,13 +38,16 @@ pub struct Form {
 }
 
 impl Form {
-    /// That of a model for a task, with at most so many tokens a row.
-    pub fn of(config: &Config, task: Task, max_tokens: Option<usize>) -> Self {
-        let most = config.max_text_tokens();
-        Self {
-            max_tokens: max_tokens.map_or(most, |given| given.min(most)),
-            title_position: config.title_position(task),
-        }
+    /// That of a model for a task.
+    pub fn of(config: &Config, task: Task) -> Self {
+        Self { max_tokens: config.max_text_tokens(), title_position: config.title_position(task) }
+    }
+}
+
+impl Form {
+    /// Tokens that `[CLS] tag [SEP]` may have.
+    pub fn tag_limit(self) -> usize {
+        self.title_position.unwrap_or(self.max_tokens.saturating_sub(1))
     }
 }
 
@@ -74,6 +82,16 @@ struct PlacedRow<'a> {
     stream: u64,
 }
 
+/// The images of a batch, by item.
+type Images<'a> = HashMap<usize, Cow<'a, RgbImage>>;
+
+/// What a batch is made of.
+struct Material<'a> {
+    plan: &'a BatchPlan,
+    rows: Vec<PlacedRow<'a>>,
+    images: Images<'a>,
+}
+
 /// A product of a batch.
 #[derive(Debug, Clone, Copy)]
 struct Product {
@@ -94,79 +112,122 @@ impl Assembler {
 
     /// Whether the products of a row have what a variant needs.
     fn usable(&self, row: &Row, variant: Variant) -> bool {
-        let usable = |item: usize| {
+        products(row).all(|item| {
             let item = &self.corpus.items[item];
             match variant {
                 Variant::Image => item.picture.is_some(),
-                Variant::Text => !item.title.is_empty() || row.tag.is_some(),
+                Variant::Text => !item.title.is_empty(),
                 _ => true,
             }
-        };
-        usable(row.item) && row.other.is_none_or(usable)
+        })
     }
 
-    /// Rows of a plan that cannot be made in its variant are left out; the batch may be empty.
+    /// Takes out the rows whose tag or query is too long for the model or its teacher, and says so of each. They are never
+    /// truncated.
+    pub fn take_too_long(&self, rows: &mut Vec<Row>) -> Vec<String> {
+        let Some(tags) = &self.tags else { return Vec::new() };
+        let forms = [Some(self.form), self.teacher].into_iter().flatten();
+        let limit = forms.map(Form::tag_limit).min().unwrap_or_default();
+        let mut taken = Vec::new();
+        rows.retain(|row| {
+            let Some(tag) = row.tag else { return true };
+            let Err(error) = self.tokenizer.tag_row(&tags.ids[tag as usize], limit) else { return true };
+            let tag: String = tags.names[tag as usize].chars().take(SHOWN).collect();
+            taken.push(format!("product {}, `{tag}…`: {error}", self.corpus.items[row.item].id));
+            false
+        });
+        taken
+    }
+
+    /// Whether any row of a plan can be made in its variant.
+    pub fn has_rows(&self, plan: &BatchPlan) -> bool {
+        plan.rows.iter().any(|row| self.usable(row, plan.variant))
+    }
+
+    /// Rows of a plan that cannot be made in its variant are left out, as are those with an image that can no longer be read; the
+    /// batch may be empty.
     ///
     /// # Errors
-    /// What is wrong with a row whose tag does not fit or whose image can no longer be read.
+    /// What is wrong with a row whose tag does not fit, or that more rows cannot be used than the corpus allows.
     pub fn assemble(&self, plan: &BatchPlan) -> Result<HostBatch, String> {
-        let usable = plan.rows.iter().enumerate().filter(|(_, row)| self.usable(row, plan.variant));
+        let mut usable: Vec<(usize, &Row)> =
+            plan.rows.iter().enumerate().filter(|(_, row)| self.usable(row, plan.variant)).collect();
+        let mut images = Images::new();
+        if plan.variant != Variant::Text || self.teacher.is_some() {
+            images = self.images(usable.iter().flat_map(|(_, row)| products(row)))?;
+            let readable = |item: usize| self.corpus.items[item].picture.is_none() || images.contains_key(&item);
+            usable.retain(|(_, row)| products(row).all(readable));
+        }
         let mut rows: Vec<PlacedRow<'_>> =
-            usable.zip(0..).map(|((position, row), stream)| PlacedRow { position, row, stream }).collect();
+            usable.into_iter().zip(0..).map(|((position, row), stream)| PlacedRow { position, row, stream }).collect();
         if self.form.title_position.is_some() {
             for rows in rows.chunk_by_mut(|a, b| a.row.item == b.row.item) {
                 let stream = rows[0].stream;
                 rows.iter_mut().for_each(|row| row.stream = stream);
             }
         }
-        let mut batch = self.batch(plan, &rows, self.form)?;
+        let material = Material { plan, rows, images };
+        let mut batch = self.batch(&material, plan.variant, self.form)?;
         if let Some(form) = self.teacher {
-            batch.teacher = Some(Box::new(self.for_teacher(plan, &rows, form, &batch)?));
+            batch.teacher = Some(Box::new(self.for_teacher(&material, form, &batch)?));
         }
         Ok(batch)
     }
 
-    fn batch(&self, plan: &BatchPlan, rows: &[PlacedRow<'_>], form: Form) -> Result<HostBatch, String> {
+    /// The images of products that have one, but for those that can no longer be read, which are told to the corpus.
+    fn images(&self, items: impl Iterator<Item = usize>) -> Result<Images<'_>, String> {
+        let mut items: Vec<usize> = items.collect();
+        items.sort_unstable();
+        items.dedup();
+        let read: Vec<_> = items
+            .into_par_iter()
+            .filter_map(|item| Some((item, self.corpus.items[item].picture.as_ref()?.image(&self.preprocessor))))
+            .collect();
+        let mut images = Images::new();
+        for (item, image) in read {
+            match image {
+                Ok(image) => drop(images.insert(item, image)),
+                Err(reason) => self.corpus.lose(item, &reason).map_err(|error| error.to_string())?,
+            }
+        }
+        Ok(images)
+    }
+
+    fn batch(&self, material: &Material<'_>, variant: Variant, form: Form) -> Result<HostBatch, String> {
         match form.title_position {
-            Some(title_position) => self.apart(plan, rows, form, title_position),
-            None => self.joined(plan, rows, form),
+            Some(title_position) => self.apart(material, variant, form, title_position),
+            None => self.joined(material, variant, form),
         }
     }
 
     /// The rows as a teacher reads them, in full, whatever `batch` leaves out. Every image looks as it does there: a product is shared by
     /// the rows that share it there.
-    fn for_teacher(
-        &self,
-        plan: &BatchPlan,
-        rows: &[PlacedRow<'_>],
-        form: Form,
-        batch: &HostBatch,
-    ) -> Result<HostBatch, String> {
-        let full = |variant| BatchPlan { variant, rows: Vec::new(), ..*plan };
+    fn for_teacher(&self, material: &Material<'_>, form: Form, batch: &HostBatch) -> Result<HostBatch, String> {
         if batch.pixels.is_none() || form.title_position.is_some() != self.form.title_position.is_some() {
-            return self.batch(&full(Variant::Full), rows, form);
+            return self.batch(material, Variant::Full, form);
         }
         // The same products in the same order: their images are there already.
-        let text = self.batch(&full(Variant::Text), rows, form)?;
+        let text = self.batch(material, Variant::Text, form)?;
         Ok(HostBatch { pixels: batch.pixels.clone(), present: batch.present.clone(), ..text })
     }
 
     /// The batch with each tag and its product in one sequence.
-    fn joined(&self, plan: &BatchPlan, rows: &[PlacedRow<'_>], form: Form) -> Result<HostBatch, String> {
+    fn joined(&self, material: &Material<'_>, variant: Variant, form: Form) -> Result<HostBatch, String> {
+        let rows = &material.rows;
         let first = rows.iter().map(|&PlacedRow { row, stream, .. }| Product { item: row.item, tag: row.tag, stream });
         let second = rows.iter().filter_map(|&PlacedRow { row, stream, .. }| {
             Some(Product { item: row.other?, tag: None, stream: rows.len() as u64 + stream })
         });
         let products: Vec<Product> = first.chain(second).collect();
         let mut batch = self.labelled(&products, rows);
-        let has_title = plan.variant != Variant::Image;
+        let has_title = variant != Variant::Image;
         let mut texts =
             if has_title || self.tags.is_some() { self.texts(&products, has_title, form)? } else { Vec::new() };
         match &self.extra {
             Extra::Nothing => {}
             Extra::Queries => batch.queries = Some(HostText::new(&self.texts(&products, false, form)?)),
             Extra::Masking(masking) => {
-                let mut random = ChaCha8Rng::seed_from_u64(plan.seed);
+                let mut random = ChaCha8Rng::seed_from_u64(material.plan.seed);
                 let has_image: Vec<bool> = products.iter().map(|product| self.has_image(product)).collect();
                 batch.hidden = Some(masking.hide(&mut texts, &has_image, &mut random));
             }
@@ -174,8 +235,8 @@ impl Assembler {
         if !texts.is_empty() {
             batch.text = Some(HostText::new(&texts));
         }
-        if plan.variant != Variant::Text {
-            self.put_images(&mut batch, &products, plan)?;
+        if variant != Variant::Text {
+            self.put_images(&mut batch, &products, material);
         }
         Ok(batch)
     }
@@ -183,17 +244,18 @@ impl Assembler {
     /// The batch with products and tags apart.
     fn apart(
         &self,
-        plan: &BatchPlan,
-        rows: &[PlacedRow<'_>],
+        material: &Material<'_>,
+        variant: Variant,
         form: Form,
         title_position: usize,
     ) -> Result<HostBatch, String> {
+        let rows = &material.rows;
         let same = |a: &PlacedRow<'_>, b: &PlacedRow<'_>| (a.row.item, a.stream) == (b.row.item, b.stream);
         let shared: Vec<&[PlacedRow<'_>]> = rows.chunk_by(same).collect();
         let product = |rows: &&[PlacedRow<'_>]| Product { item: rows[0].row.item, tag: None, stream: rows[0].stream };
         let products: Vec<Product> = shared.iter().map(product).collect();
         let mut batch = self.labelled(&products, rows);
-        if plan.variant != Variant::Image {
+        if variant != Variant::Image {
             let room = form.max_tokens.saturating_sub(title_position);
             let titles = products.iter().map(|product| &self.corpus.items[product.item].title);
             let mut text =
@@ -201,8 +263,8 @@ impl Assembler {
             text.hide(titles.map(TextIds::is_empty));
             batch.text = Some(text);
         }
-        if plan.variant != Variant::Text {
-            self.put_images(&mut batch, &products, plan)?;
+        if variant != Variant::Text {
+            self.put_images(&mut batch, &products, material);
         }
         batch.tags = Some(self.tags(&shared, title_position)?);
         Ok(batch)
@@ -258,34 +320,30 @@ impl Assembler {
     }
 
     /// Pixels of products, and which of them have an image.
-    fn put_images(&self, batch: &mut HostBatch, products: &[Product], plan: &BatchPlan) -> Result<(), String> {
-        batch.pixels = Some(self.pixels(products, plan)?);
+    fn put_images(&self, batch: &mut HostBatch, products: &[Product], material: &Material<'_>) {
+        batch.pixels = Some(self.pixels(products, material));
         if !products.iter().all(|product| self.has_image(product)) {
             let present = products.iter().map(|product| f32::from(u8::from(self.has_image(product))));
             batch.present = Some(present.collect());
         }
-        Ok(())
     }
 
     /// Pixels of products, `[products, 3, height, width]`; 0 for one without an image.
-    fn pixels(&self, products: &[Product], plan: &BatchPlan) -> Result<Vec<f32>, String> {
+    fn pixels(&self, products: &[Product], Material { plan, images, .. }: &Material<'_>) -> Vec<f32> {
         let values = 3 * self.preprocessor.width() * self.preprocessor.height();
         let mut pixels = vec![0.0; products.len() * values];
-        pixels.par_chunks_mut(values).zip(products).try_for_each(|(slot, product)| {
-            let item = &self.corpus.items[product.item];
-            let Some(picture) = &item.picture else { return Ok::<(), String>(()) };
-            let image = picture.image(&self.preprocessor).map_err(|error| format!("product {}: {error}", item.id))?;
+        pixels.par_chunks_mut(values).zip(products).for_each(|(slot, product)| {
+            let Some(image) = images.get(&product.item) else { return };
             slot.copy_from_slice(&if plan.augmented {
                 // A stream of its own for each image: threads take them in any order.
                 let mut random = ChaCha8Rng::seed_from_u64(plan.seed);
                 random.set_stream(product.stream + 1);
-                self.augmentation.pixels(&image, &self.preprocessor, &mut random)
+                self.augmentation.pixels(image, &self.preprocessor, &mut random)
             } else {
-                self.preprocessor.pixels(&image)
+                self.preprocessor.pixels(image)
             });
-            Ok(())
-        })?;
-        Ok(pixels)
+        });
+        pixels
     }
 
     fn texts(&self, products: &[Product], has_title: bool, form: Form) -> Result<Vec<TextRow>, String> {
@@ -304,14 +362,18 @@ impl Assembler {
     }
 }
 
+/// The products of a row.
+fn products(row: &Row) -> impl Iterator<Item = usize> {
+    [Some(row.item), row.other].into_iter().flatten()
+}
+
 #[cfg(test)]
 mod tests {
-    use burn::tensor::Device;
-    use mbsd_spec::image::RgbImage;
-
     use super::super::TagSet;
     use super::super::picture::Picture;
     use super::*;
+    use burn::tensor::Device;
+    use mbsd_data::{ImageFolder, ImageSource};
 
     const SIDE: usize = 32;
 
@@ -329,7 +391,7 @@ mod tests {
         let items = vec![item("a", "wool hat", picture.clone()), item("b", "hat", picture), item("c", "hat", None)];
         let config = mbsd_spec::Config { image_size: SIDE, ..mbsd_spec::Config::base() };
         Assembler {
-            corpus: Arc::new(Corpus::of_items(items)),
+            corpus: Arc::new(Corpus::of_items(items, 0)),
             tags: Some(Arc::new(TagSet::new(vec!["red".to_owned()], &tokenizer))),
             preprocessor: Preprocessor::new(&config),
             tokenizer: Arc::new(tokenizer),
@@ -369,8 +431,51 @@ mod tests {
         assert_eq!(full.present, Some(vec![0.0, 1.0]));
         assert_eq!(full.row_modalities, Some([vec![1.0, 1.0], vec![0.0, 1.0]]));
         assert!(batch(&[0, 1], Variant::Full).row_modalities.is_none());
+        let mut items = assembler().corpus.items.clone();
+        items[1].title = TextIds::default();
+        let without = Assembler { corpus: Arc::new(Corpus::of_items(items, 0)), ..assembler() };
+        let plan = BatchPlan { rows: rows(&[2, 1]), variant: Variant::Text, seed: 1, augmented: false };
+        assert_eq!(without.assemble(&plan).unwrap().products, ["c"], "a tag alone is no product");
         let image = batch(&[2, 1], Variant::Image);
         assert_eq!((image.products, image.positions, image.present), (vec!["b".to_owned()], vec![1], None));
+    }
+
+    #[test]
+    fn a_product_whose_image_is_gone_is_left_out_up_to_the_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let images = Arc::new(ImageFolder::new(folder.path(), false).unwrap());
+        let picture = |name: &str| {
+            RgbImage::new(4, 4).save(folder.path().join(name)).unwrap();
+            Some(Picture::Encoded(ImageSource::File { folder: images.clone(), path: name.to_owned() }))
+        };
+        let base = assembler();
+        let mut items = base.corpus.items.clone();
+        (items[0].picture, items[1].picture) = (picture("a.png"), picture("b.png"));
+        let corpus = |bad| Arc::new(Corpus::of_items(items.clone(), bad));
+        let one = Assembler { corpus: corpus(1), ..base };
+        let plan = |variant| BatchPlan { rows: rows(&[0, 1, 2, 0]), variant, seed: 1, augmented: false };
+        let products = |assembler: &Assembler, variant| assembler.assemble(&plan(variant)).unwrap().products.join("");
+        assert_eq!(products(&one, Variant::Full), "abca");
+
+        std::fs::remove_file(folder.path().join("a.png")).unwrap();
+        // Each time again, and it counts once.
+        for _ in 0..2 {
+            assert_eq!(products(&one, Variant::Full), "bc");
+            assert_eq!(products(&one, Variant::Image), "b");
+        }
+        assert_eq!(products(&one, Variant::Text), "abca", "its title is still there");
+        let taught = Assembler { teacher: Some(one.form), ..one.clone() };
+        assert_eq!(products(&taught, Variant::Text), "bc", "a teacher reads images");
+        let none = Assembler { corpus: corpus(0), ..one.clone() };
+        let error = none.assemble(&plan(Variant::Full)).unwrap_err();
+        assert!(
+            error.contains("1 of 3 rows") && error.contains("max_bad_rows") && error.contains("product a"),
+            "{error}"
+        );
+        std::fs::remove_file(folder.path().join("b.png")).unwrap();
+        assert!(one.assemble(&plan(Variant::Full)).unwrap_err().contains("2 of 3 rows"));
+        let both = Assembler { corpus: corpus(2), ..one };
+        assert_eq!(products(&both, Variant::Image), "", "nothing is left");
     }
 
     #[test]

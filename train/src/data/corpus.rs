@@ -1,6 +1,8 @@
 //! The products of a file in memory: titles as token ids, images resized.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use mbsd_data::{
     BadRow, Column, DuplicateIds, ImageSource, Keep, Product, ProductOptions, ProductPair, ProductPairOptions,
@@ -17,6 +19,9 @@ use crate::TrainError;
 
 /// Products decoded together; a multiple of any thread count that keeps few encoded images in memory.
 const CHUNK: usize = 1024;
+
+/// Products with a lost image that are named; of further ones only some, with their number.
+const NAMED: usize = 20;
 
 /// How a file becomes a corpus.
 #[derive(Debug, Clone)]
@@ -62,6 +67,28 @@ pub struct Corpus {
     /// Bytes of resized images.
     pub cached_bytes: usize,
     titles: Vec<String>,
+    limit: Limit,
+    /// Products whose image could be read once, and no longer can.
+    lost: Arc<Mutex<BTreeSet<usize>>>,
+}
+
+/// How many rows of a file may be unusable.
+#[derive(Debug, Clone, Default)]
+struct Limit {
+    path: PathBuf,
+    rows: usize,
+    bad: usize,
+}
+
+impl Limit {
+    /// # Errors
+    /// If there are more, of which `first` is one.
+    fn check(&self, bad: usize, first: impl FnOnce() -> String) -> Result<(), TrainError> {
+        if bad <= self.bad {
+            return Ok(());
+        }
+        Err(TrainError::BadRows { path: self.path.clone(), bad, rows: self.rows, first: first() })
+    }
 }
 
 impl Corpus {
@@ -136,7 +163,13 @@ impl Corpus {
                 }
             }
         }
-        corpus.check(path, each, options.max_bad_rows)?;
+        let rows = corpus.bad_rows.len() + corpus.items.len() / each;
+        let bad = if corpus.items.is_empty() { 0 } else { (options.max_bad_rows * rows as f64) as usize };
+        corpus.limit = Limit { path: path.to_owned(), rows, bad };
+        corpus.limit.check(corpus.bad_rows.len(), || corpus.bad_rows[0].clone())?;
+        if corpus.items.is_empty() {
+            return Err(TrainError::NoRows { path: path.to_owned(), reason: "it has no rows".into() });
+        }
         Ok(corpus)
     }
 
@@ -177,23 +210,39 @@ impl Corpus {
         Ok(())
     }
 
-    fn check(&self, path: &Path, each: usize, max_bad_rows: f64) -> Result<(), TrainError> {
-        let bad = self.bad_rows.len();
-        let rows = bad + self.items.len() / each;
-        if bad as f64 > max_bad_rows * rows as f64 || bad > 0 && self.items.is_empty() {
-            let first = self.bad_rows.first().cloned().unwrap_or_default();
-            return Err(TrainError::BadRows { path: path.to_owned(), bad, rows, first });
+    /// Tells of a product whose image could be read when the file was, and no longer can.
+    ///
+    /// # Errors
+    /// If that is one more than may be unusable.
+    pub fn lose(&self, item: usize, reason: &str) -> Result<(), TrainError> {
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        if !lost.insert(item) {
+            return Ok(());
         }
-        if self.items.is_empty() {
-            return Err(TrainError::NoRows { path: path.to_owned(), reason: "it has no rows".into() });
+        let product = format!("product {}: {reason}", self.items[item].id);
+        if lost.len() <= NAMED || lost.len().is_power_of_two() {
+            eprintln!("{}: {product}; left out, as {} in all", self.limit.path.display(), lost.len());
         }
-        Ok(())
+        self.limit.check(self.bad_rows.len() + lost.len(), || product)
     }
 
-    /// A corpus of tokenized products.
+    /// A corpus of tokenized products, so many of which may turn out to be unusable.
     #[cfg(test)]
-    pub(super) fn of_items(items: Vec<Item>) -> Self {
-        Self { items, ..Self::default() }
+    pub(super) fn of_items(items: Vec<Item>, bad: usize) -> Self {
+        let limit = Limit { path: PathBuf::from("products"), rows: items.len(), bad };
+        Self { items, limit, ..Self::default() }
+    }
+
+    /// How many products there are, and what they have. For a corpus that is not tokenized yet.
+    pub fn summary(&self) -> String {
+        let titles = self.titles.iter().filter(|title| !title.is_empty()).count();
+        let images = self.items.iter().filter(|item| item.picture.is_some()).count();
+        format!("{} products, {titles} with a title, {images} with an image", self.items.len())
+    }
+
+    /// Whether all products have a title and an image.
+    pub fn is_complete(&self) -> bool {
+        self.items.iter().all(|item| item.picture.is_some() && !item.title.is_empty())
     }
 
     /// Titles as read, without redacted words; empty after [`Corpus::tokenize`].

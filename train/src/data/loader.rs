@@ -16,9 +16,10 @@ pub struct Batches {
     left: usize,
 }
 
-/// Starts a thread that assembles the plans in order. It ends when all are made or the receiver is dropped.
-pub fn prefetch(assembler: &Assembler, plans: Vec<BatchPlan>) -> Batches {
-    let (sender, receiver) = sync_channel(AHEAD);
+/// Starts a thread that assembles the plans in order, ahead of whoever takes `together` of them at a time. It ends when all are
+/// made or the receiver is dropped.
+pub fn prefetch(assembler: &Assembler, plans: Vec<BatchPlan>, together: usize) -> Batches {
+    let (sender, receiver) = sync_channel(together.max(AHEAD));
     let assembler = assembler.clone();
     let left = plans.len();
     thread::spawn(move || {

@@ -3,7 +3,7 @@
 //! A negative tag is another product's value of the same attribute. Drawn uniformly from all tags instead, its mere
 //! frequency would tell it from a positive one.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use mbsd_spec::text::{TextIds, Tokenizer};
 use rand::{Rng, RngExt};
@@ -57,6 +57,12 @@ impl Attributes {
         Self { of_item, pools }
     }
 
+    /// The tags that no product has.
+    pub fn absent<'a>(&self, tags: &'a [String]) -> Vec<&'a str> {
+        let present: HashSet<u32> = self.pools.iter().flatten().copied().collect();
+        (0..).zip(tags).filter(|(tag, _)| !present.contains(tag)).map(|(_, name)| name.as_str()).collect()
+    }
+
     /// So many rows a product, of different tags: for each an attribute, all of them once before one comes again, with the
     /// product's own value (label 1) or another product's (label 0), by the toss of a coin. Tags drawn again are left out, so that
     /// with more tags than attributes most of the further ones are negative. Products without a usable attribute have none.
@@ -102,6 +108,7 @@ mod tests {
         items.push(item(["no tag", "L"]));
         items.push(item(["no tag", ""]));
         let drawn = Attributes::new(&items, &attributes, &tags);
+        assert_eq!(drawn.absent(&tags), ["Colour:unused"]);
         let rows = drawn.draw(1, &mut ChaCha8Rng::seed_from_u64(7));
         assert_eq!(rows, drawn.draw(1, &mut ChaCha8Rng::seed_from_u64(7)), "a seed decides every row");
         assert_ne!(rows, drawn.draw(1, &mut ChaCha8Rng::seed_from_u64(8)));

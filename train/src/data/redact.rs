@@ -1,24 +1,52 @@
 //! Titles without the words that give a tag away.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
+
+use crate::pairs::is_ideograph;
 
 /// Words to take out of titles.
 #[derive(Debug, Clone, Default)]
 pub struct Redaction {
     words: HashSet<String>,
+    /// Those with Chinese or Japanese characters, which are found within what is written without blanks.
+    parts: HashSet<Vec<char>>,
+    /// How many characters those have.
+    lengths: BTreeSet<usize>,
 }
 
 impl Redaction {
     /// Takes out the words of these phrases, in any case and with an apostrophe s or punctuation around them.
     pub fn new<'a>(phrases: impl IntoIterator<Item = &'a str>) -> Self {
         let words = phrases.into_iter().flat_map(str::split_whitespace).map(normalized).filter(|word| !word.is_empty());
-        Self { words: words.collect() }
+        let (parts, words): (Vec<_>, _) = words.partition(|word| word.contains(is_ideograph));
+        let parts: HashSet<Vec<char>> = parts.iter().map(|part| part.chars().collect()).collect();
+        Self { words: HashSet::from_iter(words), lengths: parts.iter().map(Vec::len).collect(), parts }
     }
 
     /// The title without those words; other words stay as they are, one blank between them.
     pub fn apply(&self, title: &str) -> String {
+        let title = &self.without_parts(title);
         let kept: Vec<&str> = title.split_whitespace().filter(|word| !self.words.contains(&normalized(word))).collect();
         kept.join(" ")
+    }
+
+    /// Of parts that begin at the same character, the longest goes.
+    fn without_parts(&self, title: &str) -> String {
+        let title: Vec<char> = title.chars().collect();
+        let lower: Vec<char> = title.iter().map(|c| c.to_lowercase().next().unwrap_or(*c)).collect();
+        let mut kept = String::new();
+        let mut at = 0;
+        while at < title.len() {
+            let part = |&&length: &&usize| lower.get(at..at + length).is_some_and(|part| self.parts.contains(part));
+            match self.lengths.iter().rev().find(part) {
+                Some(length) => at += length,
+                None => {
+                    kept.push(title[at]);
+                    at += 1;
+                }
+            }
+        }
+        kept
     }
 }
 
@@ -41,6 +69,19 @@ mod tests {
             ("MEN  navy Multi- bag, blue.", "bag,"),
             ("Ment Bluetooth", "Ment Bluetooth"),
             ("", ""),
+        ] {
+            assert_eq!(redaction.apply(title), expected, "{title}");
+        }
+    }
+
+    #[test]
+    fn chinese_words_go_wherever_they_stand() {
+        let redaction = Redaction::new(["长袖", "V领", "长袖衬衫", "Men"]);
+        for (title, expected) in [
+            ("新款长袖连衣裙", "新款连衣裙"),
+            ("长袖衬衫长袖", ""),
+            ("秋装v领 针织Men开衫 men", "秋装 针织Men开衫"),
+            ("长 袖", "长 袖"),
         ] {
             assert_eq!(redaction.apply(title), expected, "{title}");
         }

@@ -19,6 +19,25 @@ pub struct Portion {
 impl Portion {
     /// All of it.
     pub const WHOLE: Self = Self { rows: 1.0, tokens: 1.0, patches: 1.0 };
+
+    /// How much each of several batches is of all of them.
+    pub fn of_each(batches: &[HostBatch]) -> Vec<Self> {
+        let counts: Vec<[usize; 3]> = batches.iter().map(HostBatch::counts).collect();
+        let all = counts.iter().fold([0; 3], |sum, count| [0, 1, 2].map(|what| sum[what] + count[what]));
+        counts.into_iter().map(|count| Self::of(count, all)).collect()
+    }
+
+    /// A share of a share.
+    pub fn within(self, whole: Self) -> Self {
+        Self { rows: self.rows * whole.rows, tokens: self.tokens * whole.tokens, patches: self.patches * whole.patches }
+    }
+
+    /// That of so many rows, tokens and patches among all of them.
+    fn of(part: [usize; 3], all: [usize; 3]) -> Self {
+        let [rows, tokens, patches] =
+            [0, 1, 2].map(|what| if all[what] == 0 { 0.0 } else { part[what] as f64 / all[what] as f64 });
+        Self { rows, tokens, patches }
+    }
 }
 
 impl HostBatch {
@@ -77,14 +96,20 @@ impl HostBatch {
     }
 
     fn portion(&self, rows: Range<usize>) -> Portion {
-        let share = |part: usize, all: usize| if all == 0 { 0.0 } else { part as f64 / all as f64 };
         let within = |row: usize| rows.contains(&row);
-        let (tokens, patches) = self.hidden.as_ref().map_or((0.0, 0.0), |hidden| {
+        let (tokens, patches) = self.hidden.as_ref().map_or((0, 0), |hidden| {
             let tokens = hidden.tokens.iter().filter(|&&(row, ..)| within(row)).count();
             let patches = hidden.patches.iter().filter(|&&(row, _)| within(row)).count();
-            (share(tokens, hidden.tokens.len()), share(patches, hidden.patches.len()))
+            (tokens, patches)
         });
-        Portion { rows: share(rows.len(), self.rows()), tokens, patches }
+        Portion::of([rows.len(), tokens, patches], self.counts())
+    }
+
+    /// Rows, and the tokens and patches to be predicted.
+    fn counts(&self) -> [usize; 3] {
+        let (tokens, patches) =
+            self.hidden.as_ref().map_or((0, 0), |hidden| (hidden.tokens.len(), hidden.patches.len()));
+        [self.rows(), tokens, patches]
     }
 }
 
@@ -162,6 +187,14 @@ impl Cut {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn batches_are_portions_of_all_of_them() {
+        let whole = batch(false);
+        let parts: Vec<(HostBatch, Portion)> = whole.split(3);
+        let (batches, portions): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+        assert_eq!(Portion::of_each(&batches), portions);
+    }
 
     /// Five rows of two tokens, four pixels and two patches; of twice as many products where two are compared.
     fn batch(compared: bool) -> HostBatch {

@@ -18,7 +18,7 @@ use crate::run::{OptimizerName, OptimizerSettings};
 pub struct Optimizer {
     /// Matrices, tables and kernels: with decay and, for LAMB, trust ratio.
     weights: Rule,
-    /// Biases and LayerNorms: with neither.
+    /// Biases, LayerNorms, and vectors that start at 0: with neither.
     plain: Rule,
     clip_norm: f64,
     parameters: HashMap<ParamId, Parameter>,
@@ -52,7 +52,7 @@ impl Optimizer {
             .into_iter()
             .map(|parameter| {
                 let field = parameter.path.rsplit('.').next().unwrap_or_default();
-                let plain = matches!(field, "bias" | "gamma" | "beta");
+                let plain = matches!(field, "bias" | "gamma" | "beta" | "cls" | "position" | "mask");
                 (parameter.id, Parameter { name: parameter.name, plain })
             })
             .collect();
@@ -65,20 +65,10 @@ impl Optimizer {
         }
     }
 
-    /// Divides the gradients by the `batches` they are summed over, clips their global norm (`norm` before the division, as
-    /// [`global_norm`] gives it), and takes a step. A parameter without a
-    /// gradient (a modality that the batch did not have) stays as it is, and so do its moments.
-    pub fn step<M: Module>(
-        &mut self,
-        learning_rate: f64,
-        model: M,
-        gradients: GradientsParams,
-        norm: f64,
-        batches: f64,
-    ) -> M {
-        let mean = norm / batches;
-        let clipped = if self.clip_norm > 0.0 && mean > self.clip_norm { self.clip_norm / mean } else { 1.0 };
-        let scale = clipped / batches;
+    /// Clips the global norm of the gradients, which is `norm` as [`global_norm`] gives it, and takes a step. A parameter without a
+    /// gradient (a modality that the batches did not have) stays as it is, and so do its moments.
+    pub fn step<M: Module>(&mut self, learning_rate: f64, model: M, gradients: GradientsParams, norm: f64) -> M {
+        let scale = if self.clip_norm > 0.0 && norm > self.clip_norm { self.clip_norm / norm } else { 1.0 };
         model.map(&mut Step { optimizer: self, gradients, learning_rate, scale })
     }
 

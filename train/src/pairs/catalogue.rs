@@ -8,6 +8,9 @@ use super::intern::Interner;
 use super::rows::{Meter, RowCount};
 use super::{PairsError, Wording};
 
+/// The title's column, which a file need not have if nobody named another.
+pub const USUAL_TITLE: &str = "title";
+
 /// Where the products are.
 #[derive(Debug, Clone)]
 pub struct ProductsInput {
@@ -17,7 +20,7 @@ pub struct ProductsInput {
     pub id_column: String,
     /// Column of the category; needed for negatives of the same category.
     pub category_column: String,
-    /// Column of the title, where the file has one.
+    /// Column of the title; a file may lack it where it is [`USUAL_TITLE`].
     pub title_column: String,
     /// The columns of a CSV or TSV file without a header line.
     pub header: Option<Vec<String>>,
@@ -85,6 +88,9 @@ impl Catalogue {
         optional.extend_from_slice(attributes.optional);
         let options = FieldOptions { required, optional, header: input.header.clone() };
         let fields = Fields::open(&input.path, &options)?;
+        if input.title_column != USUAL_TITLE {
+            fields.require(&input.title_column)?;
+        }
         let [title, category] = [further, further + 1];
         let named = attributes.columns.iter().enumerate().map(|(place, name)| (1 + place, name));
         let more = attributes.optional.iter().enumerate().map(|(place, name)| (further + 2 + place, name));

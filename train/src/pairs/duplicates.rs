@@ -1,7 +1,7 @@
 //! Pairs of products for alignment: products of one group are the same, others of their category are not.
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -84,7 +84,7 @@ struct Item {
 /// Makes pairs of the same product and of others, and writes them: columns `source`, `target`, `label`.
 ///
 /// A positive is every pair of a group, in a random order of the two. Its negatives pair its first product with products
-/// of the same category and another group, which serve as often as the second products of positives do: a product that has
+/// of the same category and another group, each pair once, which serve as often as the second products of positives do: a product that has
 /// duplicates must not be known by being a target. The order of the file's rows does not matter.
 ///
 /// # Errors
@@ -126,18 +126,22 @@ pub fn make_duplicates(settings: &DuplicateSettings) -> Result<DuplicateSummary,
         let [source, target] = [source, target].map(|index| serde_json::Value::from(items[index].id.as_str()));
         let _ = writeln!(text, r#"{{"source":{source},"target":{target},"label":{label}}}"#);
     };
+    // A product that is in several positives has several draws.
+    let mut negatives: HashSet<(usize, usize)> = HashSet::new();
     for &(source, target) in &positives {
         line(source, target, 1);
         let others = targets.get(&items[source].category).map(Vec::as_slice).unwrap_or_default();
-        for _ in 0..settings.negatives {
-            let draws = (0..DRAWS).filter_map(|_| others.choose(&mut random).copied());
-            match { draws }.find(|&other| items[other].group != items[source].group) {
-                Some(other) => {
-                    line(source, other, 0);
-                    summary.negatives += 1;
-                }
-                None => summary.missing_negatives += 1,
-            }
+        for wanted in (1..=settings.negatives).rev() {
+            let mut draws = (0..DRAWS).filter_map(|_| others.choose(&mut random).copied());
+            let found =
+                draws.find(|&other| items[other].group != items[source].group && !negatives.contains(&(source, other)));
+            let Some(other) = found else {
+                summary.missing_negatives += wanted as u64;
+                break;
+            };
+            negatives.insert((source, other));
+            line(source, other, 0);
+            summary.negatives += 1;
         }
     }
     summary.positives = positives.len() as u64;
@@ -153,10 +157,10 @@ fn check(settings: &DuplicateSettings) -> Result<(), PairsError> {
     if !(0.0..=1.0).contains(&settings.max_bad_rows) {
         return wrong(format!("--max-bad-rows {}: it is not between 0 and 1", settings.max_bad_rows));
     }
-    if write::check_name(&settings.output)? {
+    if !matches!(write::check_name(&settings.output), Ok(false)) {
         return wrong(format!("--output {}: pairs of products are written as .jsonl", settings.output.display()));
     }
-    Ok(())
+    write::check_apart("--output", &settings.output, [settings.products.as_path()])
 }
 
 /// The products in the order of their ids, groups and categories numbered. One without a group is in none.
@@ -257,13 +261,15 @@ mod tests {
         let settings = settings(folder.path());
         let summary = make_duplicates(&settings).unwrap();
         assert_eq!((summary.groups, summary.too_large, summary.positives), (4, 1, 5), "{summary}");
-        // The coats have no negative: the lone one is the target of no positive.
-        assert_eq!((summary.negatives, summary.missing_negatives), (8, 2), "{summary}");
+        // The coats have no negative, for the lone one is the target of no positive, and the hats have five pairs of two kinds.
+        assert_eq!((summary.negatives, summary.missing_negatives), (5, 5), "{summary}");
         let made = pairs(&settings.output);
         let group = |id: &str| id.chars().next().unwrap();
         for (source, target, label) in &made {
             assert_eq!(u64::from(group(source) == group(target)), *label, "{source} {target}");
             assert_ne!(source, target);
+            let again = made.iter().filter(|(one, other, _)| (one, other) == (source, target));
+            assert_eq!(again.count(), 1, "{source} {target}");
             assert!("abc".contains(group(source)) && "abc".contains(group(target)), "{source} {target}");
         }
         let reversed: Vec<&str> = rows.iter().rev().copied().collect();
@@ -282,6 +288,10 @@ mod tests {
         assert!(none.contains("no value of `title` belongs to 2 to 3 products"), "{none}");
         let parquet = DuplicateSettings { output: folder.path().join("pairs.parquet"), ..settings.clone() };
         assert!(message(&parquet).ends_with("pairs of products are written as .jsonl"));
+        std::fs::write(folder.path().join("products.jsonl"), "{}").unwrap();
+        let itself = folder.path().join("products.jsonl");
+        let itself = DuplicateSettings { output: itself.clone(), products: itself, ..settings.clone() };
+        assert!(message(&itself).ends_with("is an input file as well"), "{}", message(&itself));
         let column = DuplicateSettings { category_column: "kind".to_owned(), ..settings.clone() };
         assert!(message(&column).contains("kind"), "{}", message(&column));
         assert!(message(&DuplicateSettings { largest_group: 1, ..settings }).contains("two products"));

@@ -9,6 +9,9 @@ use super::intern::Interner;
 use super::rows::{Meter, RowCount};
 use super::words::normalized;
 
+/// The column of clicks, which a log need not have if nobody named another.
+pub const USUAL_CLICKS: &str = "clicks";
+
 /// Where a log of purchases and clicks is.
 #[derive(Debug, Clone)]
 pub struct LogInput {
@@ -20,7 +23,7 @@ pub struct LogInput {
     pub product_column: String,
     /// Column of the number of people who bought the product with the query.
     pub buyers_column: String,
-    /// Column of the number of clicks. Where a file has it, rows with neither buyers nor clicks are impressions and
+    /// Column of the number of clicks; a file may lack it where it is [`USUAL_CLICKS`]. Where a file has it, rows with neither buyers nor clicks are impressions and
     /// say nothing; where it has none, every row is a click.
     pub clicks_column: String,
     /// The columns of a CSV or TSV file without a header line.
@@ -53,6 +56,9 @@ impl RawLog {
         let required = [&input.query_column, &input.product_column, &input.buyers_column].map(String::clone).to_vec();
         let optional = vec![input.clicks_column.clone()];
         let fields = Fields::open(&input.path, &FieldOptions { required, optional, header: input.header.clone() })?;
+        if input.clicks_column != USUAL_CLICKS {
+            fields.require(&input.clicks_column)?;
+        }
         let has_clicks = fields.has(3);
         let mut meter = Meter::new("log", fields.row_count());
         let mut log = Self::default();

@@ -223,7 +223,9 @@ impl<'a> Maker<'a> {
                 if used || number.is_some_and(|query| subject.known.has_behaviour(query)) {
                     continue;
                 }
-                if !subject.known.implies(&WordSet::of(&text)) {
+                if !subject.known.implies(&WordSet::of(&text))
+                    && !subject.known.may_be_true(&text, self.terms, &self.columns)
+                {
                     choices.push((text, 1 + number.map_or(0, |query| self.pools.positives(query))));
                 }
                 if choices.len() == CHOICES {

@@ -17,17 +17,17 @@ const EVERY: Duration = Duration::from_secs(10);
 
 /// The rows of one file.
 #[derive(Debug, Default)]
-pub(super) struct RowCount {
+pub(crate) struct RowCount {
     /// All rows so far.
-    pub(super) rows: u64,
+    pub(crate) rows: u64,
     /// Those that cannot be used.
-    pub(super) bad: u64,
+    pub(crate) bad: u64,
     /// What is wrong with the first of them.
-    pub(super) named: Vec<String>,
+    pub(crate) named: Vec<String>,
 }
 
 impl RowCount {
-    pub(super) fn bad(&mut self, what: impl std::fmt::Display) {
+    pub(crate) fn bad(&mut self, what: impl std::fmt::Display) {
         self.bad += 1;
         if self.named.len() < NAMED {
             self.named.push(what.to_string());
@@ -38,14 +38,14 @@ impl RowCount {
     ///
     /// # Errors
     /// [`PairsError::Data`] if the rows from here on are lost: a part of a file is no whole one with bad rows.
-    pub(super) fn unreadable(&mut self, what: &str, bad: BadRow, path: &Path) -> Result<(), PairsError> {
+    pub(crate) fn unreadable(&mut self, what: &str, bad: BadRow, path: &Path) -> Result<(), PairsError> {
         self.bad(format_args!("{what} {}", bad.or_input_lost(path)?));
         Ok(())
     }
 
     /// # Errors
     /// [`PairsError::BadRows`] if a larger share than `most` is bad.
-    pub(super) fn check(&self, path: &Path, most: f64) -> Result<(), PairsError> {
+    pub(crate) fn check(&self, path: &Path, most: f64) -> Result<(), PairsError> {
         if self.bad as f64 <= most * self.rows as f64 {
             return Ok(());
         }

@@ -72,12 +72,14 @@ impl PairSettings {
             return wrong("--log-from attributes needs a --query, such as --query \"{colour} {type}\"".to_owned());
         }
         write::check_name(&self.output)?;
-        let same = |path: &Path| {
-            let output = self.output.canonicalize();
-            output.is_ok_and(|output| path.canonicalize().is_ok_and(|path| path == output))
-        };
-        if self.inputs().any(same) {
-            return wrong(format!("--output {} is an input file as well", self.output.display()));
+        write::check_apart("--output", &self.output, self.inputs())?;
+        if let Some(save) = &self.terms.save {
+            // A dictionary may be read and saved in one place: it is read whole before.
+            let others = self.inputs().filter(|&input| !self.terms.files.iter().any(|file| file == input));
+            write::check_apart("--save-terms", save, others)?;
+            if *save == self.output {
+                return wrong(format!("--save-terms {} is the output as well", save.display()));
+            }
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! What can be checked before any data are read.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use mbsd_data::input_files;
 use mbsd_net::STANDARD_DEVIATION;
@@ -8,18 +8,18 @@ use mbsd_spec::{Architecture, Attention, Config, Task};
 
 use super::{ArithmeticName, Objective, Run, TeacherSettings};
 use crate::TrainError;
-use crate::checkpoint::read_config;
-
-/// Tokens of the shortest row with a word.
-const LEAST_TOKENS: usize = 3;
+use crate::checkpoint::{LAST, read_config};
 
 impl Run {
     /// Checks what can be checked without reading data.
     pub(super) fn check(&self) -> Result<(), TrainError> {
         let wrong = |place: &str, reason: String| Err(TrainError::run(place, reason));
         self.check_tables()?;
+        // What a run starts from is not needed any more once it has a checkpoint of its own.
+        let begun = read_config(&self.output.join(LAST)).ok();
+        self.check_files(begun.is_some())?;
         // A vocabulary as large as any, so that the other dimensions are checked before one is trained.
-        let config = self.model.config(self.tokenizer.vocab_size.max(1))?;
+        let config = begun.map_or_else(|| self.config(self.tokenizer.vocab_size.max(1)), Ok)?;
         self.check_architecture(config.architecture)?;
         self.check_attention(config.attention)?;
         self.check_teacher(&config)?;
@@ -48,9 +48,6 @@ impl Run {
         positive("data.validation_products", self.data.validation_products.unwrap_or(1))?;
         let pairs = self.stage2.as_ref().and_then(|stage| stage.pairs_per_epoch);
         positive("stage2.pairs_per_epoch", pairs.unwrap_or(1))?;
-        if let Some(tokens) = self.data.max_text_tokens.filter(|&tokens| tokens < LEAST_TOKENS) {
-            return wrong("data.max_text_tokens", format!("{tokens} is fewer than [CLS], a token and [SEP]"));
-        }
         positive("match.tags_per_product", self.matching.as_ref().map_or(1, |settings| settings.tags_per_product))?;
         positive("training.checkpoint_steps", training.checkpoint_steps.unwrap_or(1))?;
         positive("optimizer.accumulation", self.optimizer.accumulation)?;
@@ -83,29 +80,44 @@ impl Run {
                 return wrong(place, format!("{value} is not between 0 and 1"));
             }
         }
-        for input in self.inputs() {
-            for file in input_files(input)? {
-                std::fs::metadata(&file).map_err(TrainError::io("read", &file))?;
-            }
-        }
-        let files = [&self.data.images, &self.model.config, &self.model.weights, &self.model.checkpoint]
-            .into_iter()
-            .map(Option::as_ref)
-            .chain([self.tokenizer.file.as_ref(), self.teacher.as_ref().map(|teacher| &teacher.checkpoint)])
-            .chain(self.matching.iter().map(|task| task.tags.as_ref()))
-            .chain(self.classification.iter().map(|task| task.labels.as_ref()));
-        for path in files.flatten() {
-            std::fs::metadata(path).map_err(TrainError::io("read", path))?;
-        }
         Ok(())
     }
 
-    /// The tables it reads: files, folders or patterns.
-    fn inputs(&self) -> impl Iterator<Item = &PathBuf> {
-        let stage2 = self.stage2.iter().flat_map(|stage| [&stage.pairs, &stage.validation_pairs]);
-        let alignment = self.alignment.iter().flat_map(|task| [&task.pairs, &task.validation_pairs]);
-        let matching = self.matching.iter().flat_map(|task| [&task.pairs, &task.validation_pairs]);
-        [&self.data.train, &self.data.validation].into_iter().chain(stage2.chain(alignment).chain(matching).flatten())
+    /// Checks that what it reads is there; what it starts from only where it has not `begun`.
+    fn check_files(&self, begun: bool) -> Result<(), TrainError> {
+        let [mut tables, mut files] = [Vec::new(), Vec::new()];
+        tables.extend([("data.train", Some(&self.data.train)), ("data.validation", Some(&self.data.validation))]);
+        if let Some(stage) = &self.stage2 {
+            let [pairs, validation] = [&stage.pairs, &stage.validation_pairs].map(Option::as_ref);
+            tables.extend([("stage2.pairs", pairs), ("stage2.validation_pairs", validation)]);
+        }
+        if let Some(task) = &self.alignment {
+            let [pairs, validation] = [&task.pairs, &task.validation_pairs].map(Option::as_ref);
+            tables.extend([("alignment.pairs", pairs), ("alignment.validation_pairs", validation)]);
+        }
+        if let Some(task) = &self.matching {
+            let [pairs, validation] = [&task.pairs, &task.validation_pairs].map(Option::as_ref);
+            tables.extend([("match.pairs", pairs), ("match.validation_pairs", validation)]);
+            files.push(("match.tags", task.tags.as_ref()));
+        }
+        files.push(("data.images", self.data.images.as_ref()));
+        files.extend(self.classification.iter().map(|task| ("classification.labels", task.labels.as_ref())));
+        files.extend(self.teacher.iter().map(|teacher| ("teacher.checkpoint", Some(&teacher.checkpoint))));
+        if !begun {
+            let model = &self.model;
+            files.extend([
+                ("model.config", model.config.as_ref()),
+                ("model.weights", model.weights.as_ref()),
+                ("model.checkpoint", model.checkpoint.as_ref()),
+                ("tokenizer.file", self.tokenizer.file.as_ref()),
+            ]);
+        }
+        for (key, table) in tables {
+            let Some(table) = table else { continue };
+            let found = input_files(table).map_err(|error| TrainError::run(key, error.to_string()))?;
+            found.iter().try_for_each(|file| is_there(key, file))?;
+        }
+        files.into_iter().filter_map(|(key, file)| Some((key, file?))).try_for_each(|(key, file)| is_there(key, file))
     }
 
     /// Networks that MBSD is compared with learn tasks, from the beginning or, as BERT, from a BERT's weights.
@@ -222,4 +234,9 @@ impl Run {
         }
         Ok(())
     }
+}
+
+fn is_there(key: &str, path: &Path) -> Result<(), TrainError> {
+    let unreadable = |error| TrainError::run(key, format!("cannot read {}: {error}", path.display()));
+    std::fs::metadata(path).map(drop).map_err(unreadable)
 }

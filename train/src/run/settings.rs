@@ -136,7 +136,7 @@ pub struct DataSettings {
     /// Column of the image.
     #[serde(default = "default_image")]
     pub image_column: String,
-    /// Tokens of a row, special tokens included; what the model allows by default.
+    /// Tokens of a row, special tokens included, which the model keeps; what its dimensions allow by default.
     pub max_text_tokens: Option<usize>,
     /// Validation products used, the first ones; all by default.
     pub validation_products: Option<usize>,
@@ -199,8 +199,20 @@ impl DataSettings {
     }
 }
 
+impl Run {
+    /// The model's configuration over a vocabulary.
+    ///
+    /// # Errors
+    /// As [`ModelSettings::config`].
+    pub fn config(&self, vocab_size: usize) -> Result<Config, TrainError> {
+        let config = self.model.config(vocab_size)?;
+        let limited = Config { text_limit: self.data.max_text_tokens, ..config }.validated();
+        limited.map_err(|error| TrainError::run("data.max_text_tokens", error.to_string()))
+    }
+}
+
 impl ModelSettings {
-    /// The model's dimensions over a vocabulary.
+    /// The model's dimensions over a vocabulary, with texts as long as those allow.
     ///
     /// # Errors
     /// If `config` or the checkpoint's cannot be read or the dimensions do not fit together.
@@ -226,6 +238,7 @@ impl ModelSettings {
             patchify: self.patchify.unwrap_or(base.patchify),
             architecture: self.architecture.unwrap_or(base.architecture),
             attention: self.attention(base.attention)?,
+            text_limit: None,
             ..base
         };
         Ok(config.validated()?)

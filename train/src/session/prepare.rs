@@ -9,7 +9,7 @@ use mbsd_spec::image::Preprocessor;
 use mbsd_spec::text::Tokenizer;
 use mbsd_spec::{Attention, Config};
 
-use super::rows::{RowSource, Rows, rows};
+use super::rows::{RowSource, Rows, check_bad, files_of_texts, rows};
 use crate::TrainError;
 use crate::checkpoint::read_parts;
 use crate::data::{Assembler, Augmentation, Corpus, CorpusOptions, Extra, Form, Masking, Redaction, Row, TagSet};
@@ -33,6 +33,11 @@ impl Prepared {
     pub(super) fn train_rows(&self, run: &Run, epoch: u64) -> Vec<Row> {
         self.rows.epoch(run.seed, epoch)
     }
+
+    /// Rows of an epoch, if they are as many in each.
+    pub(super) fn constant_rows(&self) -> Option<usize> {
+        self.rows.constant()
+    }
 }
 
 /// Reads everything. `resumed` is the checkpoint whose tokenizer and labels are to be used.
@@ -42,8 +47,11 @@ pub(super) fn prepare(run: &Run, resumed: Option<&Path>) -> Result<Prepared, Tra
     if let (Some(settings), Some(path), Some(names)) = (&run.matching, tags_file, &tag_names) {
         check_tags(settings, path, names)?;
     }
+    let parts = resumed.map(read_parts).transpose()?;
+    let (known, known_tokenizer, known_labels) =
+        parts.map_or((None, None, None), |(config, tokenizer, labels)| (Some(config), Some(tokenizer), labels));
     // Pixels depend on the image size alone, which the vocabulary does not change.
-    let preprocessor = Preprocessor::new(&run.model.config(1)?);
+    let preprocessor = Preprocessor::new(&known.clone().map_or_else(|| run.config(1), Ok)?);
     let options = corpus_options(run, tag_names.as_deref());
     let sides = run.alignment.as_ref().and_then(|task| task.rows(&run.data));
     let read = |path: &Path, options: &CorpusOptions| match &sides {
@@ -56,33 +64,32 @@ pub(super) fn prepare(run: &Run, resumed: Option<&Path>) -> Result<Prepared, Tra
     let mut validation = read(&run.data.validation, &limited)?;
     for (name, corpus) in [("training", &train), ("validation", &validation)] {
         super::name_bad_rows(name, &corpus.bad_rows);
+        eprintln!("{name}: {}", corpus.summary());
     }
 
     let teacher = run.teacher.as_ref().map(|teacher| read_parts(&teacher.checkpoint)).transpose()?;
-    let parts = resumed.map(read_parts).transpose()?;
-    let (known, known_tokenizer, known_labels) =
-        parts.map_or((None, None, None), |(config, tokenizer, labels)| (Some(config), Some(tokenizer), labels));
-    let Rows { train: source, validation: validation_rows, tags, head, labels } =
+    let tags_are_listed = tag_names.is_some();
+    let Rows { train: mut source, validation: mut validation_rows, tags, tags_to_learn, head, labels } =
         rows(run, [&train, &validation], tag_names, known_labels)?;
     let tokenizer = match known_tokenizer {
         Some(tokenizer) => tokenizer,
-        None => tokenizer(run, &train, tags.as_deref(), teacher.as_ref().map(|(_, tokenizer, _)| tokenizer))?,
+        None => tokenizer(
+            run,
+            &train,
+            tags.as_deref().map(|tags| &tags[..tags_to_learn]),
+            teacher.as_ref().map(|(_, tokenizer, _)| tokenizer),
+        )?,
     };
     train.tokenize(&tokenizer);
     validation.tokenize(&tokenizer);
-    let config = known.map_or_else(|| run.model.config(tokenizer.vocab_size()), Ok)?;
+    let config = known.map_or_else(|| run.config(tokenizer.vocab_size()), Ok)?;
     let form = form(run, &config);
-    if let Some(title_position) = form.title_position.filter(|position| position + 2 > form.max_tokens) {
-        let reason =
-            format!("{} leaves no room for titles, which begin at title_position {title_position}", form.max_tokens);
-        return Err(TrainError::run("data.max_text_tokens", reason));
-    }
     if let Some(teacher) = &teacher {
         check_teacher(teacher, &tokenizer, labels.as_deref())?;
     }
     let teacher = teacher.map(|(config, ..)| config);
-    // All that a product has, however little of it the run takes.
-    let teachers = teacher.as_ref().map(|config| Form::of(config, run.objective.task(), None));
+    // All that it reads of a product, however little of it the run takes.
+    let teachers = teacher.as_ref().map(|config| Form::of(config, run.objective.task()));
 
     let extra = match run.objective {
         Objective::Stage1 => Extra::Masking(masking(run, &config, &tokenizer)),
@@ -91,10 +98,9 @@ pub(super) fn prepare(run: &Run, resumed: Option<&Path>) -> Result<Prepared, Tra
     };
     let tokenizer = Arc::new(tokenizer);
     let tags = tags.map(|names| Arc::new(TagSet::new(names, &tokenizer)));
-    if let Some(tags) = &tags {
+    if let Some(tags) = tags.as_ref().filter(|_| tags_are_listed) {
         let forms = [Some(form), teachers].into_iter().flatten();
-        let limit = |form: Form| form.title_position.unwrap_or(form.max_tokens.saturating_sub(1));
-        check_lengths(tags, &tokenizer, forms.map(limit).min().unwrap_or_default())?;
+        check_lengths(tags, &tokenizer, forms.map(Form::tag_limit).min().unwrap_or_default())?;
     }
     let assembler = |corpus, teacher| Assembler {
         corpus: Arc::new(corpus),
@@ -107,6 +113,14 @@ pub(super) fn prepare(run: &Run, resumed: Option<&Path>) -> Result<Prepared, Tra
         extra: extra.clone(),
     };
     let (train, validation) = (assembler(train, teachers), assembler(validation, None));
+    let [train_file, validation_file] = files_of_texts(run);
+    for (assembler, rows, file) in
+        [(&train, source.fixed(), train_file), (&validation, Some(&mut validation_rows), validation_file)]
+    {
+        let Some(rows) = rows else { continue };
+        let too_long = assembler.take_too_long(rows);
+        check_bad(run, file, rows.len(), &too_long)?;
+    }
     let prepared = Prepared { config, teacher, head, labels, train, validation, validation_rows, rows: source };
     let no_rows = |path: &Path| {
         let reason = match run.objective {
@@ -127,7 +141,7 @@ pub(super) fn prepare(run: &Run, resumed: Option<&Path>) -> Result<Prepared, Tra
 /// How the run's model reads rows. Stage 1 has no tags or queries to be read apart from products, so that its weights do for both
 /// forms of attention.
 fn form(run: &Run, config: &Config) -> Form {
-    let form = Form::of(config, run.objective.task(), run.data.max_text_tokens);
+    let form = Form::of(config, run.objective.task());
     Form { title_position: form.title_position.filter(|_| run.objective != Objective::Stage1), ..form }
 }
 
@@ -147,11 +161,11 @@ fn check_teacher(
     Err(TrainError::run("teacher.checkpoint", reason))
 }
 
-/// Tags and queries are never truncated. `limit` is for `[CLS] tag [SEP]`.
+/// Listed tags must all fit. `limit` is for `[CLS] tag [SEP]`.
 fn check_lengths(tags: &TagSet, tokenizer: &Tokenizer, limit: usize) -> Result<(), TrainError> {
     for (name, ids) in tags.names.iter().zip(&tags.ids) {
         let row = tokenizer.tag_row(ids, limit);
-        row.map_err(|error| TrainError::run("tags or queries", format!("`{name}`: {error}")))?;
+        row.map_err(|error| TrainError::run("match.tags", format!("`{name}`: {error}")))?;
     }
     Ok(())
 }

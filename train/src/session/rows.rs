@@ -24,6 +24,22 @@ pub(super) enum RowSource {
 }
 
 impl RowSource {
+    /// The rows, if they are not drawn.
+    pub(super) fn fixed(&mut self) -> Option<&mut Vec<Row>> {
+        match self {
+            Self::Drawn(..) => None,
+            Self::Fixed(rows, _) => Some(rows),
+        }
+    }
+
+    /// Rows of an epoch, if they are as many in each.
+    pub(super) fn constant(&self) -> Option<usize> {
+        match self {
+            Self::Drawn(..) => None,
+            Self::Fixed(rows, count) => Some(count.map_or(rows.len(), |count| count.min(rows.len()))),
+        }
+    }
+
     pub(super) fn epoch(&self, seed: u64, epoch: u64) -> Vec<Row> {
         let mut random = random(seed.wrapping_add(1), epoch);
         match self {
@@ -45,6 +61,8 @@ pub(super) struct Rows {
     pub(super) validation: Vec<Row>,
     /// Tags or queries, by their index in the rows.
     pub(super) tags: Option<Vec<String>>,
+    /// How many of those come first that a vocabulary may be made of: the others are of validation rows alone.
+    pub(super) tags_to_learn: usize,
     pub(super) head: Head,
     /// Class names.
     pub(super) labels: Option<Vec<String>>,
@@ -59,31 +77,33 @@ pub(super) fn rows(
 ) -> Result<Rows, TrainError> {
     let [train, validation] = corpora;
     let whole = |corpus: &Corpus| (0..corpus.items.len()).map(|item| Row { item, ..Row::default() }).collect();
-    let rows = |train, validation, head| Rows { train, validation, tags: None, head, labels: None };
+    let rows = |train, validation, head| Rows { train, validation, tags: None, tags_to_learn: 0, head, labels: None };
     Ok(match (run.objective, &run.stage2, &run.matching, &run.classification, &run.alignment) {
         (Objective::Stage1, ..) => rows(RowSource::Fixed(whole(train), None), whole(validation), Head::Match),
         (Objective::Stage2, Some(stage), ..) => {
             let pairs = [stage.pairs.as_ref(), stage.validation_pairs.as_ref()];
-            let ([train, validation], texts) = with_texts(run, pairs, "query", corpora)?;
-            let source = RowSource::Fixed(train, stage.pairs_per_epoch);
-            Rows { tags: Some(texts.names), ..rows(source, validation, Head::Match) }
+            with_texts(run, pairs, "query", stage.pairs_per_epoch, corpora)?
         }
         (Objective::Match, _, Some(settings), ..) if settings.tags.is_none() => {
             let pairs = [settings.pairs.as_ref(), settings.validation_pairs.as_ref()];
-            let ([train, validation], texts) = with_texts(run, pairs, "tag", corpora)?;
-            Rows { tags: Some(texts.names), ..rows(RowSource::Fixed(train, None), validation, Head::Match) }
+            with_texts(run, pairs, "tag", None, corpora)?
         }
         (Objective::Match, _, Some(settings), ..) => {
             let tags = tags.unwrap_or_default();
             let attributes = |corpus: &Corpus| Attributes::new(&corpus.items, &settings.attributes, &tags);
+            let train = attributes(train);
+            let absent = train.absent(&tags);
+            if !absent.is_empty() {
+                eprintln!("match.tags: no training product has {}", absent.join(", "));
+            }
             let drawn = attributes(validation).draw(1, &mut random(run.seed, u64::MAX));
-            let source = RowSource::Drawn(attributes(train), settings.tags_per_product);
-            Rows { tags: Some(tags), ..rows(source, drawn, Head::Match) }
+            let source = RowSource::Drawn(train, settings.tags_per_product);
+            Rows { tags_to_learn: tags.len(), tags: Some(tags), ..rows(source, drawn, Head::Match) }
         }
         (Objective::Classification, _, _, Some(settings), _) => {
             let labels = match (known_labels, &settings.labels) {
                 (Some(labels), _) => labels,
-                (None, Some(path)) => read_lines(path)?,
+                (None, Some(path)) => distinct(path, read_lines(path)?)?,
                 (None, None) => distinct_labels(&train.items),
             };
             let head = Head::Classification { classes: labels.len() };
@@ -127,6 +147,18 @@ pub(crate) fn labelled(items: &[Item], labels: &[String]) -> Usable {
     (rows, bad)
 }
 
+/// Classes of a file, each of which must be there once.
+fn distinct(path: &Path, labels: Vec<String>) -> Result<Vec<String>, TrainError> {
+    let mut seen = BTreeSet::new();
+    match labels.iter().find(|&label| !seen.insert(label)) {
+        None => Ok(labels),
+        Some(label) => {
+            let reason = format!("{} has the class `{label}` twice", path.display());
+            Err(TrainError::run("classification.labels", reason))
+        }
+    }
+}
+
 fn distinct_labels(items: &[Item]) -> Vec<String> {
     let labels: BTreeSet<&String> = items.iter().flat_map(|item| &item.values).filter(|v| !v.is_empty()).collect();
     labels.into_iter().cloned().collect()
@@ -154,20 +186,29 @@ fn with_texts(
     run: &Run,
     pairs: [Option<&PathBuf>; 2],
     column: &str,
+    per_epoch: Option<usize>,
     corpora: [&Corpus; 2],
-) -> Result<([Vec<Row>; 2], Texts), TrainError> {
+) -> Result<Rows, TrainError> {
     let mut texts = Texts::default();
-    let mut of = |pairs: Option<&PathBuf>, products: &PathBuf, corpus: &Corpus| -> Result<Vec<Row>, TrainError> {
+    let of = |pairs: Option<&PathBuf>, products: &PathBuf, corpus: &Corpus, texts: &mut Texts| {
         let (rows, bad) = match pairs {
-            Some(path) => described(path, column, corpus, &mut texts)?,
-            None => tagged(corpus, &mut texts),
+            Some(path) => described(path, column, corpus, texts)?,
+            None => tagged(corpus, texts),
         };
         check_bad(run, pairs.unwrap_or(products), rows.len(), &bad)?;
-        Ok(rows)
+        Ok::<_, TrainError>(rows)
     };
-    let train = of(pairs[0], &run.data.train, corpora[0])?;
-    let validation = of(pairs[1], &run.data.validation, corpora[1])?;
-    Ok(([train, validation], texts))
+    let train = of(pairs[0], &run.data.train, corpora[0], &mut texts)?;
+    let tags_to_learn = texts.names.len();
+    let validation = of(pairs[1], &run.data.validation, corpora[1], &mut texts)?;
+    Ok(Rows {
+        train: RowSource::Fixed(train, per_epoch),
+        validation,
+        tags: Some(texts.names),
+        tags_to_learn,
+        head: Head::Match,
+        labels: None,
+    })
 }
 
 /// Rows that can be used, and what is wrong with the others.
@@ -266,8 +307,16 @@ fn read(
     Ok((rows, bad))
 }
 
+/// The files that training and validation rows with a tag or query each come from.
+pub(super) fn files_of_texts(run: &Run) -> [&Path; 2] {
+    let stage2 = run.stage2.as_ref().map(|task| [&task.pairs, &task.validation_pairs]);
+    let pairs = stage2.or_else(|| run.matching.as_ref().map(|task| [&task.pairs, &task.validation_pairs]));
+    let [train, validation] = pairs.map_or([None, None], |pairs| pairs.map(Option::as_ref));
+    [train.unwrap_or(&run.data.train), validation.unwrap_or(&run.data.validation)]
+}
+
 /// Names rows that cannot be used, of which there may be so many as the run allows beside `good` ones.
-fn check_bad(run: &Run, path: &Path, good: usize, bad: &[String]) -> Result<(), TrainError> {
+pub(super) fn check_bad(run: &Run, path: &Path, good: usize, bad: &[String]) -> Result<(), TrainError> {
     super::name_bad_rows(&path.display().to_string(), bad);
     let rows = good + bad.len();
     if bad.len() as f64 > run.data.max_bad_rows * rows as f64 {

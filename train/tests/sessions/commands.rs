@@ -60,7 +60,10 @@ fn eval_measures_what_training_measured() {
         (run("alignment"), "validation.jsonl", vec!["--pairs", &alignment]),
     ] {
         let task = run.objective;
+        let limit = run.data.max_text_tokens.unwrap_or(16);
         let state = train(&run, Span::default(), &[Device::flex()]).unwrap();
+        let config = mbsd_train::checkpoint::read_config(&run.output.join("last")).unwrap();
+        assert_eq!(config.max_text_tokens(), limit, "{task}: what is exported keeps to it");
         let found = measured(&run.output.join("last"), &catalogue.path(input), &more).unwrap();
         for variant in Variant::ENCODERS {
             let expected = serde_json::to_value(&state.validation[&variant]).unwrap();
@@ -91,6 +94,13 @@ fn eval_measures_what_training_measured() {
     assert!(error.contains("no column `tag`"), "{error}");
     let error = measured(&path("nothing"), &path("validation.jsonl"), &[]).unwrap_err();
     assert!(error.contains("nothing"), "{error}");
+    let usual = measured(&path("match/last"), &path("tagged.jsonl"), &[]).unwrap();
+    let mut long = std::fs::read_to_string(path("tagged.jsonl")).unwrap();
+    let row = long.lines().next().unwrap().replace("Colour:red", &"wool ".repeat(30));
+    long.push_str(&row);
+    std::fs::write(path("long.jsonl"), long).unwrap();
+    let found = measured(&path("match/last"), &path("long.jsonl"), &[]).unwrap();
+    assert_eq!(found, usual, "a tag that is too long is left out");
     let renamed = std::fs::read_to_string(path("validation.jsonl")).unwrap().replace("\"title\"", "\"name\"");
     std::fs::write(path("renamed.jsonl"), renamed).unwrap();
     let labelled = |name: &str, more: &[&str]| measured(&path("classification/last"), &path(name), more).unwrap();
@@ -186,6 +196,13 @@ fn tokenizer_learns_a_vocabulary_of_titles_and_tags() {
     let error =
         output(&["tokenizer", "--input", &path("cut.csv.gz"), "--vocab-size", "120", "--out", &out]).unwrap_err();
     assert!(error.contains("cannot be read from here on"), "{error}");
+    let itself = output(&["tokenizer", "--input", &titles, "--out", &titles]).unwrap_err();
+    assert!(itself.contains("is an input file as well"), "{itself}");
+    let whole = std::fs::read_to_string(&titles).unwrap();
+    let broken = whole.lines().map(|line| if line.contains("train1") { "{\n" } else { line }.to_owned() + "\n");
+    std::fs::write(path("broken.jsonl"), broken.collect::<String>()).unwrap();
+    let error = output(&["tokenizer", "--input", &path("broken.jsonl"), "--out", &out]).unwrap_err();
+    assert!(error.contains("rows cannot be used, more than --max-bad-rows allows"), "{error}");
     std::fs::write(catalogue.path("empty.txt"), "\n").unwrap();
     let error =
         output(&["tokenizer", "--input", &path("empty.txt"), "--vocab-size", "120", "--out", &out]).unwrap_err();

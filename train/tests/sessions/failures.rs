@@ -20,13 +20,19 @@ fn a_wrong_run_file_is_refused_before_anything_starts() {
         ("match", "optimizer.name=sgd", "unknown variant `sgd`"),
         ("match", "training.without_text=0.9", "training.without_text + training.without_image"),
         ("match", "model.num_attention_heads=5", "5 heads do not divide 64 hidden units"),
-        ("match", "data.train=/no/such/file.parquet", "cannot read /no/such/file.parquet"),
+        ("match", "data.train=/no/such/file.parquet", "data.train: cannot read /no/such/file.parquet"),
+        ("match", "match.tags=/no/such/tags.txt", "match.tags: cannot read /no/such/tags.txt"),
+        ("match", "data.max_text_tokens=17", "17 is not between 3 and 16"),
         ("match", "objective=classification", "`classification` needs the table [classification]"),
         ("match", "objective=alignment", "`alignment` needs the table [alignment]"),
         ("match", "output", "expected key=value"),
         ("match", "training.checkpoint_minutes=inf", "training.checkpoint_minutes: it must be a number above 0"),
         ("match", "data.validation_products=0", "data.validation_products: 0 is too few"),
-        ("match", "data.max_text_tokens=2", "data.max_text_tokens: 2 is fewer than [CLS], a token and [SEP]"),
+        (
+            "match",
+            "data.max_text_tokens=2",
+            "data.max_text_tokens: configuration field `max_text_tokens`: 2 is not between 3 and",
+        ),
         ("stage2", "stage2.pairs_per_epoch=0", "stage2.pairs_per_epoch: 0 is too few"),
         ("stage2", "stage2.query_column=query", "it needs pairs and validation_pairs, or query_column"),
         ("stage2", "stage2.label_column=label", "it goes with query_column"),
@@ -133,6 +139,10 @@ fn labels_that_are_no_class_are_bad_rows() {
     let error = train(&run, Span::default(), &[Device::flex()]).unwrap_err();
     assert!(matches!(error, TrainError::BadRows { bad: 20, rows: 60, .. }), "{error}");
     assert!(error.to_string().contains("`blue` is none of the classes"), "{error}");
+    std::fs::write(catalogue.path("labels.txt"), "red\ngreen\nred\n").unwrap();
+    let error = train(&catalogue.run("classification", "out", &[&labels]), Span::default(), &[Device::flex()]);
+    assert!(error.unwrap_err().to_string().contains("has the class `red` twice"));
+    std::fs::write(catalogue.path("labels.txt"), "red\ngreen\n").unwrap();
     let lenient = catalogue.run("classification", "out", &[&labels, "data.max_bad_rows=0.4", "training.epochs=1"]);
     let state = train(&lenient, Span::default(), &[Device::flex()]).unwrap();
     assert_eq!(state.validation[&mbsd_spec::Variant::Full].rows, 20);
@@ -160,4 +170,47 @@ fn data_without_anything_to_learn_are_an_error() {
     std::fs::write(catalogue.path("tags.txt"), "Weight:heavy\n").unwrap();
     let error = train(&catalogue.run("match", "out", &[]), Span::default(), &[Device::flex()]).unwrap_err();
     assert!(error.to_string().contains("`Weight:heavy` has no column in match.attributes"), "{error}");
+}
+
+#[test]
+fn a_column_that_somebody_named_must_be_there() {
+    let catalogue = Catalogue::new(10, 10);
+    for (change, column) in [("data.title_column=name", "name"), ("data.image_column=picture", "picture")] {
+        let error = train(&catalogue.run("match", "out", &[change]), Span::default(), &[Device::flex()]).unwrap_err();
+        assert!(error.to_string().contains(&format!("no column `{column}`")), "{error}");
+    }
+}
+
+#[test]
+fn a_query_that_is_too_long_is_a_bad_row() {
+    let _alone = alone();
+    let catalogue = Catalogue::new(60, 30);
+    let path = catalogue.path("stage2-train.jsonl");
+    let pairs = std::fs::read_to_string(&path).unwrap();
+    let long = "wool ".repeat(40);
+    std::fs::write(&path, format!("{pairs}{{\"product\": \"train0\", \"query\": \"{long}\", \"label\": 1}}\n"))
+        .unwrap();
+    let error = train(&catalogue.run("stage2", "strict", &["data.max_bad_rows=0"]), Span::default(), &[Device::flex()]);
+    let error = error.unwrap_err();
+    assert!(matches!(error, TrainError::BadRows { bad: 1, rows: 121, .. }), "{error}");
+    assert!(
+        error.to_string().contains("stage2-train.jsonl") && error.to_string().contains("product train0"),
+        "{error}"
+    );
+    let run = catalogue.run("stage2", "out", &["training.epochs=1"]);
+    assert_eq!(train(&run, Span::default(), &[Device::flex()]).unwrap().step, 8, "120 rows are left");
+}
+
+#[test]
+fn a_vocabulary_is_not_made_of_validation_queries() {
+    let _alone = alone();
+    let catalogue = Catalogue::new(30, 30);
+    for (split, word) in [("train", "brocade"), ("validation", "zibeline")] {
+        let path = catalogue.path(&format!("stage2-{split}.jsonl"));
+        let pairs = std::fs::read_to_string(&path).unwrap().replace("wool", word);
+        std::fs::write(&path, pairs).unwrap();
+    }
+    train(&catalogue.run("stage2", "out", &["training.epochs=1"]), Span::default(), &[Device::flex()]).unwrap();
+    let vocabulary = std::fs::read_to_string(catalogue.path("out/last/tokenizer.json")).unwrap();
+    assert!(vocabulary.contains("\"brocade\"") && !vocabulary.contains("\"zibeline\""));
 }

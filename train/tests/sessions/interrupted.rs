@@ -104,6 +104,70 @@ fn a_kept_checkpoint_survives_a_kill_before_it_has_its_name() {
     train(&run, Span { stop_at_step: Some(3), ..RESUME }, &[Device::flex()]).unwrap();
     assert_eq!(State::read(&catalogue.path("out/step-2")).unwrap().step, 2);
     assert!(!catalogue.path("out/.last.old").exists());
+    // What a kill in the midst of its removal may leave.
+    std::fs::create_dir(catalogue.path("out/.last.old")).unwrap();
+    train(&run, Span { stop_at_step: Some(4), ..RESUME }, &[Device::flex()]).unwrap();
+    let kept = |step: usize| catalogue.path(&format!("out/step-{step}")).exists();
+    assert_eq!([2, 3].map(kept), [false, true]);
+}
+
+#[test]
+fn what_a_run_started_from_is_not_needed_to_go_on() {
+    let _alone = alone();
+    let catalogue = Catalogue::new(60, 30);
+    train(&catalogue.run("stage1", "stage1", &["training.epochs=1"]), Span::default(), &[Device::flex()]).unwrap();
+    let start = format!("model.checkpoint={}", catalogue.path("stage1/best").display());
+    let run = |output: &str| catalogue.run("match", output, &["training.epochs=2", &start]);
+    let whole = train(&run("whole"), Span::default(), &[Device::flex()]).unwrap();
+    train(&run("parts"), Span { stop_after: Some(1), ..RESUME }, &[Device::flex()]).unwrap();
+    std::fs::remove_dir_all(catalogue.path("stage1")).unwrap();
+    let parts = train(&run("parts"), RESUME, &[Device::flex()]).unwrap();
+    assert_eq!(whole.validation, parts.validation);
+    let error = catalogue_error(&catalogue, &start);
+    assert!(error.starts_with("model.checkpoint: cannot read"), "{error}");
+}
+
+/// What is wrong with a run that has not begun.
+fn catalogue_error(catalogue: &Catalogue, change: &str) -> String {
+    mbsd_train::Run::from_toml(&catalogue.toml("match", "new"), "run.toml", &[change.to_owned()])
+        .unwrap_err()
+        .to_string()
+}
+
+#[test]
+fn a_run_goes_on_with_the_rows_it_began_with() {
+    let _alone = alone();
+    let catalogue = Catalogue::new(64, 30);
+    let run = catalogue.run("match", "out", &["training.epochs=2"]);
+    let devices = [Device::flex()];
+    train(&run, Span { stop_at_step: Some(3), ..RESUME }, &devices).unwrap();
+    let rows = std::fs::read_to_string(catalogue.path("train.jsonl")).unwrap();
+    let half: String = rows.lines().take(32).flat_map(|line| [line, "\n"]).collect();
+    std::fs::write(catalogue.path("train.jsonl"), half).unwrap();
+    let error = train(&run, RESUME, &devices).unwrap_err();
+    assert!(matches!(error, TrainError::Resume { .. }), "{error}");
+    assert!(error.to_string().contains("had 8 steps and has 4 now: its rows have changed"), "{error}");
+    std::fs::write(catalogue.path("train.jsonl"), rows).unwrap();
+    train(&run, RESUME, &devices).unwrap();
+    // Without its last checkpoint it cannot go on, and its best one is not overwritten.
+    std::fs::remove_dir_all(catalogue.path("out/last")).unwrap();
+    for span in [Span::default(), RESUME] {
+        let error = train(&run, span, &devices).unwrap_err().to_string();
+        assert!(error.contains("it holds checkpoints of a run, but not `last`"), "{error}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn the_files_of_a_checkpoint_are_as_open_as_each_other() {
+    use std::os::unix::fs::PermissionsExt;
+    let _alone = alone();
+    let catalogue = Catalogue::new(30, 30);
+    train(&catalogue.run("match", "out", &["training.epochs=1"]), Span::default(), &[Device::flex()]).unwrap();
+    let files = std::fs::read_dir(catalogue.path("out/last")).unwrap().map(|file| file.unwrap());
+    let modes: std::collections::BTreeSet<u32> =
+        files.map(|file| file.metadata().unwrap().permissions().mode()).collect();
+    assert_eq!(modes.len(), 1, "{modes:?}");
 }
 
 #[test]

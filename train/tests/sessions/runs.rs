@@ -52,6 +52,60 @@ fn classification_learns_and_keeps_its_labels() {
     assert_eq!(model.head(), mbsd_net::Head::Classification { classes: 3 });
 }
 
+fn logged(catalogue: &Catalogue, output: &str) -> Vec<serde_json::Value> {
+    let text = String::from_utf8(bytes(catalogue.path(output).join("metrics.jsonl"))).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    lines.filter(|line| line["loss"].is_number()).collect()
+}
+
+#[test]
+fn batches_of_one_step_weigh_as_much_as_they_hold() {
+    let _alone = alone();
+    let catalogue = Catalogue::new(24, 20);
+    let whole = ["training.without_text=0", "training.without_image=0", "training.epochs=1", "training.log_every=1"];
+    let exact = ["model.hidden_dropout_prob=0", "model.attention_probs_dropout_prob=0"];
+    let first = |objective: &str, output: &str, changes: &[&str]| {
+        let changes: Vec<&str> = whole.iter().chain(&exact).chain(changes).copied().collect();
+        let state = train(&catalogue.run(objective, output, &changes), Span::default(), &[Device::flex()]).unwrap();
+        assert_eq!((state.step, state.steps), (1, 1));
+        logged(&catalogue, output).remove(0)
+    };
+    // 24 rows at once, and as 16 and 8.
+    let one = first("match", "one", &["training.batch_size=24"]);
+    let parts = first("match", "parts", &["optimizer.accumulation=2"]);
+    for what in ["loss", "gradient_norm"] {
+        let [one, parts] = [&one, &parts].map(|line| line[what].as_f64().unwrap());
+        assert!((one - parts).abs() < 1e-5 * one, "{what}: {one} at once, {parts} in parts");
+    }
+    let line = first("stage1", "stage1", &["optimizer.accumulation=2"]);
+    let sum: f64 = line["terms"].as_object().unwrap().values().map(|term| term.as_f64().unwrap()).sum();
+    assert!((line["loss"].as_f64().unwrap() - sum).abs() < 1e-5, "{line}");
+}
+
+#[test]
+fn the_steps_of_a_run_are_known_before_it() {
+    let _alone = alone();
+    let catalogue = Catalogue::new(60, 20);
+    let path = catalogue.path("train.jsonl");
+    let rows = std::fs::read_to_string(&path).unwrap();
+    // Half of the products have no image, so that there is nothing in some batches of images.
+    let without = (rows.lines().enumerate()).map(|(row, line)| match row % 2 {
+        0 => line.replace(&format!("train-{row}.png"), "") + "\n",
+        _ => line.to_owned() + "\n",
+    });
+    std::fs::write(&path, without.collect::<String>()).unwrap();
+    let changes = ["training.without_text=0.8", "training.batch_size=2", "optimizer.accumulation=2"];
+    let state = train(&catalogue.run("match", "images", &changes), Span::default(), &[Device::flex()]).unwrap();
+    assert!(state.steps < 2 * 15, "{}", state.steps);
+    assert_eq!(state.step, state.steps);
+    // An attribute of one value has no negatives: rows differ from epoch to epoch.
+    std::fs::write(&path, rows.replace("\"cotton\"", "\"wool\"")).unwrap();
+    let changes = ["training.batch_size=1", "training.epochs=3"];
+    let state = train(&catalogue.run("match", "wool", &changes), Span::default(), &[Device::flex()]).unwrap();
+    assert!(state.steps < 3 * 60, "{}", state.steps);
+    assert_eq!(state.step, state.steps);
+}
+
 #[test]
 fn a_resumed_run_ends_with_the_same_weights() {
     let catalogue = Catalogue::new(100, 40);

@@ -53,6 +53,14 @@ pub enum TokenizerError {
     /// The text is no `tokenizer.json`.
     #[error("not a tokenizer.json: {0}")]
     Syntax(String),
+    /// A file holds no tokenizer.
+    #[error("{}: {error}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with its text.
+        error: Box<TokenizerError>,
+    },
     /// The vocabulary is unusable.
     #[error("unusable vocabulary: {0}")]
     Vocabulary(String),
@@ -81,11 +89,9 @@ impl Tokenizer {
         let path = path.as_ref();
         let text =
             std::fs::read_to_string(path).map_err(|source| TokenizerError::Read { path: path.to_owned(), source })?;
-        if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("json")) {
-            Self::from_json(&text)
-        } else {
-            Self::from_vocab(text.lines(), true)
-        }
+        let is_json = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("json"));
+        let read = if is_json { Self::from_json(&text) } else { Self::from_vocab(text.lines(), true) };
+        read.map_err(|error| TokenizerError::File { path: path.to_owned(), error: Box::new(error) })
     }
 
     /// BERT's WordPiece over a vocabulary in id order: control characters removed, Chinese characters apart, accents

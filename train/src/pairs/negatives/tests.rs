@@ -104,6 +104,20 @@ fn a_query_about_an_attribute_that_is_not_known_is_no_negative() {
 }
 
 #[test]
+fn a_rewritten_query_says_nothing_of_an_attribute_that_is_not_known() {
+    let log = [("men red bags", 0, 2)];
+    let terms = || index(&[("gender", &["men", "women"]), ("colour", &["red", "blue"])]);
+    let made = |products: &str| {
+        let columns = &["gender", "colour"][..];
+        Case { columns, terms: terms(), ..case(products, &log, [0.0, 1.0]) }.texts()
+    };
+    let unknown = made("id,category,title,gender,colour\n1,bags,,,red\n");
+    assert!(unknown.is_empty(), "it may be for women, and for men: {unknown:?}");
+    let known = made("id,category,title,gender,colour\n1,bags,,men,red\n");
+    assert_eq!(known, ["men blue bags", "women red bags"]);
+}
+
+#[test]
 fn one_term_is_exchanged_for_one_of_its_type() {
     let products = "id,category,title\n1,裙,\n";
     let terms = index(&[("袖", &["长袖", "短袖", "无袖"]), ("品类", &["连衣裙", "衬衫"])]);
