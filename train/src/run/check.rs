@@ -8,7 +8,7 @@ use mbsd_spec::{Architecture, Attention, Config, Task};
 
 use super::{ArithmeticName, Objective, Run, TeacherSettings};
 use crate::TrainError;
-use crate::checkpoint::{LAST, read_config};
+use crate::checkpoint::{LAST, State, read_config};
 
 impl Run {
     /// Checks what can be checked without reading data.
@@ -19,7 +19,14 @@ impl Run {
         let begun = read_config(&self.output.join(LAST)).ok();
         self.check_files(begun.is_some())?;
         // A vocabulary as large as any, so that the other dimensions are checked before one is trained.
-        let config = begun.map_or_else(|| self.config(self.tokenizer.vocab_size.max(1)), Ok)?;
+        let config = match begun {
+            Some(config) => config,
+            None => {
+                let config = self.config(self.tokenizer.vocab_size.max(1))?;
+                self.check_dimensions(&config)?;
+                config
+            }
+        };
         self.check_architecture(config.architecture)?;
         self.check_attention(config.attention)?;
         self.check_teacher(&config)?;
@@ -155,7 +162,31 @@ impl Run {
             return Err(TrainError::run("teacher", reason));
         }
         teacher.check()?;
+        let answers = State::read(&teacher.checkpoint)?.run.objective;
+        if answers != self.objective {
+            let reason = format!("it answers `{answers}`, and the run asks `{}`", self.objective);
+            return Err(TrainError::run("teacher.checkpoint", reason));
+        }
         TeacherSettings::check_fits(&read_config(&teacher.checkpoint)?, config)
+    }
+
+    /// Weights of a checkpoint fit a model of its dimensions.
+    fn check_dimensions(&self, config: &Config) -> Result<(), TrainError> {
+        let Some(folder) = &self.model.checkpoint else { return Ok(()) };
+        let known = read_config(folder)?;
+        for (key, wanted, known) in [
+            ("model.hidden_size", config.hidden_size, known.hidden_size),
+            ("model.intermediate_size", config.intermediate_size, known.intermediate_size),
+            ("model.max_position_embeddings", config.max_position_embeddings, known.max_position_embeddings),
+            ("model.image_size", config.image_size, known.image_size),
+            ("model.patch_size", config.patch_size, known.patch_size),
+        ] {
+            if wanted != known {
+                let reason = format!("{wanted}, and the weights of model.checkpoint are of {known}: leave it out");
+                return Err(TrainError::run(key, reason));
+            }
+        }
+        Ok(())
     }
 
     /// There must be the objective's own table, and no other.

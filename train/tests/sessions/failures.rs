@@ -122,6 +122,10 @@ fn weights_come_with_their_vocabulary() {
         train(&catalogue.run("match", output, &changes), Span::default(), &[Device::flex()])
     };
     run("weights", &[&own, &weights]).unwrap();
+    let narrower = [format!("model.checkpoint={best}"), "model.hidden_size=32".to_owned()];
+    let error = mbsd_train::Run::from_toml(&catalogue.toml("match", "narrower"), "run.toml", &narrower).unwrap_err();
+    let error = error.to_string();
+    assert!(error.contains("model.hidden_size: 32, and the weights of model.checkpoint are of 64"), "{error}");
     let (checkpoint, other) =
         (format!("model.checkpoint={best}"), format!("tokenizer.file={}", catalogue.path("vocab.txt").display()));
     run("own", &[&checkpoint, &own]).unwrap();

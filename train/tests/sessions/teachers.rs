@@ -97,7 +97,7 @@ fn a_teacher_that_does_not_fit_is_refused() {
         ("match", "match", vec!["model.image_size=64".to_owned()], "images of 32 pixels, this run of 64"),
         ("match", "match", vec![file("tokenizer.file", "vocab.txt")], "another tokenizer"),
         ("match", "bert", vec![], "a teacher is of architecture mbsd, this is BERT"),
-        ("match", "classification", vec![], "other classes"),
+        ("match", "classification", vec![], "it answers `classification`, and the run asks `match`"),
         ("classification", "classification", vec![file("classification.labels", "labels.txt")], "other classes"),
     ] {
         let error = refused(task, teacher, &others.iter().map(String::as_str).collect::<Vec<_>>());
