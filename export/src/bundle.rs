@@ -100,13 +100,12 @@ fn export_bundle(request: &ExportRequest, out: &Path) -> anyhow::Result<ExportRe
     use anyhow::Context;
     let folder = folder_of(&request.checkpoint);
     let config_path = request.config.clone().unwrap_or_else(|| folder.join(names::CONFIG));
-    let config = Config::from_file(&config_path)
-        .with_context(|| format!("no usable configuration at {}, give one with --config", config_path.display()))?;
+    let config = Config::from_file(&config_path).context("no usable configuration, give one with --config")?;
     let tokenizer = find(request.tokenizer.as_ref(), &folder, &[names::TOKENIZER, "vocab.txt"])
         .map(|path| {
-            Tokenizer::from_file(&path)
-                .and_then(|tokenizer| tokenizer.check_fits(&config).map(|()| tokenizer))
-                .with_context(|| format!("tokenizer {}", path.display()))
+            let tokenizer = Tokenizer::from_file(&path)?;
+            tokenizer.check_fits(&config).with_context(|| format!("tokenizer {}", path.display()))?;
+            anyhow::Ok(tokenizer)
         })
         .transpose()?;
     let precisions = precisions(&request.precisions)?;

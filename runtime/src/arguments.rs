@@ -36,6 +36,7 @@ impl ProductArgs {
             id_column: self.id_column.clone(),
             title_column: self.title_column.clone(),
             image_column: self.image_column.clone(),
+            named_columns_exist: true,
             images: self.images.clone(),
             allow_outside: self.images_anywhere,
             keep,

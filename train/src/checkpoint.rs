@@ -48,15 +48,27 @@ pub struct State {
     pub batch: usize,
     /// Steps taken.
     pub step: usize,
-    /// Steps of the whole run, which tell whether the rows are still those it began with; 0 in a checkpoint that does not say.
+    /// Steps of the whole run.
     #[serde(default)]
     pub steps: usize,
+    /// The training products it began with; none in a checkpoint that does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub products: Option<Products>,
     /// Measures of the validation rows after the last finished epoch, by variant.
     pub validation: BTreeMap<Variant, Metrics>,
     /// The best score of the run so far.
     pub best: Option<f64>,
     /// The run, as checked and expanded.
     pub run: Run,
+}
+
+/// Which products a run is trained on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Products {
+    /// Their number.
+    pub count: usize,
+    /// SHA-256 of their ids, in order, a line each.
+    pub ids: String,
 }
 
 /// What a checkpoint holds.
@@ -227,7 +239,11 @@ fn keep_aside(output: &Path, old: &Path) -> Result<(), TrainError> {
 /// # Errors
 /// If it cannot be read.
 pub fn read_config(folder: &Path) -> Result<Config, TrainError> {
-    Ok(Config::from_file(folder.join(CONFIG))?)
+    let config = Config::from_file(folder.join(CONFIG))?;
+    // Checkpoints of earlier versions have the limit in their run alone.
+    let of_run = || State::read(folder).ok()?.run.data.max_text_tokens;
+    let text_limit = config.text_limit.or_else(of_run).map(|limit| limit.min(config.max_text_tokens()));
+    Ok(Config { text_limit, ..config })
 }
 
 /// A checkpoint's architecture, tokenizer and class names.

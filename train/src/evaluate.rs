@@ -52,10 +52,9 @@ impl Metrics {
     /// The one number by which checkpoints are compared: the area under the ROC curve, else the accuracy; in stage 1, the
     /// loss, negated.
     pub fn score(&self) -> f64 {
-        match self.patch_error {
-            Some(_) => -self.loss,
-            None => self.roc_auc.unwrap_or(self.accuracy),
-        }
+        // Stage 1 has neither questions nor classes to count by.
+        let otherwise = if self.precision.is_none() { -self.loss } else { self.accuracy };
+        self.roc_auc.unwrap_or(otherwise)
     }
 }
 

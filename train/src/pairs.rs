@@ -47,8 +47,8 @@ pub use summary::Summary;
 pub use template::Template;
 pub use terms::{TermSources, Terms};
 pub use wording::Wording;
-pub(crate) use words::is_ideograph;
 pub use words::normalized;
+pub(crate) use words::{is_ideograph, joined};
 pub(crate) use write::check_apart;
 
 /// Products whose pairs are made before they are written.

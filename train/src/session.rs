@@ -18,9 +18,9 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 
-use crate::checkpoint::{BEST, Checkpoint, LAST, MetricsLog, OPTIMIZER, State, has_others, recover};
+use crate::checkpoint::{BEST, Checkpoint, LAST, MetricsLog, OPTIMIZER, Products, State, has_others, recover};
 use crate::curves;
-use crate::data::{BatchPlan, HostBatch, Portion, Removal, epoch_plan, prefetch};
+use crate::data::{BatchPlan, HostBatch, Portion, Removal, Row, epoch_plan, prefetch};
 use crate::evaluate::{Metrics, evaluate, evaluate_stage1};
 use crate::objective::{BatchLoss, Teacher};
 use crate::optim::{Optimizer, Schedule};
@@ -125,6 +125,20 @@ fn resumable(run: &Run, folder: &Path) -> Result<State, TrainError> {
     }
 }
 
+/// That a run goes on with the products it began with, but for as many as may be unusable: an image may have been lost.
+fn same_products(run: &Run, folder: &Path, before: &Products, now: &Products) -> Result<(), TrainError> {
+    if before == now {
+        return Ok(());
+    }
+    let counts = format!("{} products, and there are {} now", before.count, now.count);
+    if before.count.abs_diff(now.count) as f64 > run.data.max_bad_rows * before.count as f64 {
+        let reason = format!("the run began with {counts}: bring them back, or train anew into another output");
+        return Err(TrainError::Resume { path: folder.to_owned(), reason });
+    }
+    eprintln!("the training products have changed: it began with {counts}. The run goes on with these");
+    Ok(())
+}
+
 struct Session<'a> {
     run: &'a Run,
     data: &'a Prepared,
@@ -177,18 +191,14 @@ impl<'a> Session<'a> {
             optimizer.load(&folder.join(OPTIMIZER), named, device)?;
         }
         let steps = steps(run, data);
+        check_rows(run, data, steps)?;
         let schedule = Schedule::new(run.optimizer.learning_rate, run.optimizer.warm_up, steps);
-        let state = match resumed {
-            None => State { steps, ..State::new(run) },
-            Some((path, State { steps: before, .. })) if before > 0 && before != steps => {
-                let reason = format!(
-                    "the run had {before} steps and has {steps} now: its rows have changed. Bring them back, or train anew \
-                     into another output"
-                );
-                return Err(TrainError::Resume { path: path.to_owned(), reason });
-            }
-            Some((_, state)) => State { steps, ..state },
-        };
+        let products = data.train.corpus.products();
+        if let Some((path, State { products: Some(before), .. })) = &resumed {
+            same_products(run, path, before, &products)?;
+        }
+        let state = resumed.map_or_else(|| State::new(run), |(_, state)| state);
+        let state = State { steps, products: Some(products), ..state };
         eprintln!(
             "{}: {:.1}M parameters, {} entries in the vocabulary, {} training and {} validation rows, {steps} steps",
             run.objective,
@@ -225,8 +235,8 @@ impl<'a> Session<'a> {
             }
             (self.state.epoch, self.state.batch, self.state.step) = (epoch + 1, 0, self.trainer.step);
             self.report()?;
-            let scored = self.state.validation.get(&self.scored_variant());
-            if let Some(score) = scored.or_else(|| self.state.validation.values().next()).map(Metrics::score)
+            let scored = self.state.validation.get(&scored_variant(self.run, self.data));
+            if let Some(score) = scored.map(Metrics::score)
                 && self.state.best.is_none_or(|best| score > best + TIE)
             {
                 self.state.best = Some(score);
@@ -249,8 +259,8 @@ impl<'a> Session<'a> {
         let taken = self.state.batch.min(batches);
         let together = self.run.optimizer.accumulation;
         let mut prefetched = prefetch(&self.data.train, plans.split_off(taken), together);
-        for taken in (taken..batches).step_by(together) {
-            let taken = batches.min(taken + together);
+        for start in (taken..batches).step_by(together) {
+            let taken = batches.min(start + together);
             self.step(prefetched.by_ref().take(together).collect::<Result<_, _>>()?, epoch)?;
             let stop = reached(self.trainer.step);
             // Validation may take long.
@@ -263,17 +273,6 @@ impl<'a> Session<'a> {
             }
         }
         Ok(true)
-    }
-
-    /// The variant by which checkpoints are compared: the one with most modalities of those that are trained.
-    fn scored_variant(&self) -> Variant {
-        let settings = &self.run.training;
-        match self.data.config.architecture.variants() {
-            [only] => *only,
-            _ if self.run.objective.is_task() && settings.without_text >= 1.0 => Variant::Image,
-            _ if self.run.objective.is_task() && settings.without_image >= 1.0 => Variant::Text,
-            variants => variants[0],
-        }
     }
 
     /// Takes a step down the mean loss of some batches' rows together. Batches all of whose images are lost make none.
@@ -401,6 +400,7 @@ impl State {
             batch: 0,
             step: 0,
             steps: 0,
+            products: None,
             validation: Default::default(),
             best: None,
             run: run.clone(),
@@ -410,28 +410,63 @@ impl State {
 
 /// The batches of an epoch.
 fn plans(run: &Run, data: &Prepared, epoch: u64) -> Vec<BatchPlan> {
-    let settings = &run.training;
     let mut random = random(run.seed, epoch);
+    let (rows, removal) = (data.train_rows(run, epoch), removal(run, data));
+    let together = data.train.form.title_position.is_some();
+    let length = |row: &Row| data.train.length(row);
+    let mut plans = epoch_plan(rows, together, run.training.batch_size, removal, length, &mut random);
+    plans.retain(|plan| data.train.has_usable(&plan.rows, plan.variant));
+    plans
+}
+
+/// The shares of training batches that lack a modality.
+fn removal(run: &Run, data: &Prepared) -> Removal {
+    let settings = &run.training;
     let (without_text, without_image) = match data.config.architecture.variants() {
         [Variant::Image] => (1.0, 0.0),
         [Variant::Text] => (0.0, 1.0),
         [_, _, ..] if run.objective.is_task() => (settings.without_text, settings.without_image),
         _ => (0.0, 0.0),
     };
-    let removal = Removal { without_text, without_image };
-    let rows = data.train_rows(run, epoch);
-    let together = data.train.form.title_position.is_some();
-    let mut plans = epoch_plan(rows, together, settings.batch_size, removal, |row| data.train.length(row), &mut random);
-    plans.retain(|plan| data.train.has_rows(plan));
-    plans
+    Removal { without_text, without_image }
+}
+
+/// The variant by which checkpoints are compared: the one with most modalities of those that are trained.
+fn scored_variant(run: &Run, data: &Prepared) -> Variant {
+    let settings = &run.training;
+    match data.config.architecture.variants() {
+        [only] => *only,
+        _ if run.objective.is_task() && settings.without_text >= 1.0 => Variant::Image,
+        _ if run.objective.is_task() && settings.without_image >= 1.0 => Variant::Text,
+        variants => variants[0],
+    }
+}
+
+/// That there is something to train on, and something to measure it by.
+fn check_rows(run: &Run, data: &Prepared, steps: usize) -> Result<(), TrainError> {
+    let scored = scored_variant(run, data);
+    let path = if steps == 0 {
+        &run.data.train
+    } else if !data.validation.has_usable(&data.validation_rows, scored) {
+        &run.data.validation
+    } else {
+        return Ok(());
+    };
+    let reason = match scored {
+        Variant::Image => "no product of a row has an image, and this run is of images",
+        _ => "no product of a row has a title, and this run is of titles",
+    };
+    Err(TrainError::NoRows { path: path.clone(), reason: reason.to_owned() })
 }
 
 /// Steps of the whole run. Epochs have different numbers of batches where their rows are drawn, where rows of a product stay
 /// together, and where products lack a modality that a batch may be of.
 fn steps(run: &Run, data: &Prepared) -> usize {
     let together = data.train.form.title_position.is_some();
+    let Removal { without_text, without_image } = removal(run, data);
+    let all_usable = without_text + without_image == 0.0 || data.train.corpus.is_complete();
     let batches = |epoch| match data.constant_rows() {
-        Some(rows) if !together && data.train.corpus.is_complete() => rows.div_ceil(run.training.batch_size),
+        Some(rows) if !together && all_usable => rows.div_ceil(run.training.batch_size),
         _ => plans(run, data, epoch).len(),
     };
     (0..run.training.epochs as u64).map(|epoch| batches(epoch).div_ceil(run.optimizer.accumulation)).sum()

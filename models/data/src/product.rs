@@ -104,14 +104,10 @@ impl Products {
         if title.is_none() && image.is_none() {
             table.require(&options.title_column)?;
         }
-        // A file may lack either of the usual columns, but not one that somebody named.
         let usual = ProductOptions::default();
-        for (name, usual) in
-            [(&options.title_column, &usual.title_column), (&options.image_column, &usual.image_column)]
-        {
-            if name != usual {
-                table.require(name)?;
-            }
+        let columns = [(&options.title_column, &usual.title_column), (&options.image_column, &usual.image_column)];
+        for (name, _) in columns.iter().filter(|(name, usual)| options.named_columns_exist && name != usual) {
+            table.require(name)?;
         }
         if let Keep::Named(names) = &options.keep {
             for name in names {

@@ -65,6 +65,7 @@ fn titles(arguments: &Arguments, path: &Path) -> Result<Vec<String>, TrainError>
     let options = ProductOptions {
         id_column: arguments.id_column.clone(),
         title_column: arguments.title_column.clone(),
+        named_columns_exist: true,
         keep: Keep::Named(Vec::new()),
         duplicate_ids: DuplicateIds::Allow,
         ..ProductOptions::default()

@@ -42,9 +42,7 @@ impl Form {
     pub fn of(config: &Config, task: Task) -> Self {
         Self { max_tokens: config.max_text_tokens(), title_position: config.title_position(task) }
     }
-}
 
-impl Form {
     /// Tokens that `[CLS] tag [SEP]` may have.
     pub fn tag_limit(self) -> usize {
         self.title_position.unwrap_or(self.max_tokens.saturating_sub(1))
@@ -139,9 +137,9 @@ impl Assembler {
         taken
     }
 
-    /// Whether any row of a plan can be made in its variant.
-    pub fn has_rows(&self, plan: &BatchPlan) -> bool {
-        plan.rows.iter().any(|row| self.usable(row, plan.variant))
+    /// Whether any of these rows can be made in a variant.
+    pub fn has_usable(&self, rows: &[Row], variant: Variant) -> bool {
+        rows.iter().any(|row| self.usable(row, variant))
     }
 
     /// Rows of a plan that cannot be made in its variant are left out, as are those with an image that can no longer be read; the
@@ -183,6 +181,7 @@ impl Assembler {
             .into_par_iter()
             .filter_map(|item| Some((item, self.corpus.items[item].picture.as_ref()?.image(&self.preprocessor))))
             .collect();
+        self.corpus.regain(|item| read.iter().any(|(found, image)| *found == item && image.is_ok()));
         let mut images = Images::new();
         for (item, image) in read {
             match image {
@@ -472,7 +471,12 @@ mod tests {
             error.contains("1 of 3 rows") && error.contains("max_bad_rows") && error.contains("product a"),
             "{error}"
         );
+        // One that is there again is not lost.
+        RgbImage::new(4, 4).save(folder.path().join("a.png")).unwrap();
+        assert_eq!(products(&one, Variant::Full), "abca");
         std::fs::remove_file(folder.path().join("b.png")).unwrap();
+        assert_eq!(products(&one, Variant::Full), "aca");
+        std::fs::remove_file(folder.path().join("a.png")).unwrap();
         assert!(one.assemble(&plan(Variant::Full)).unwrap_err().contains("2 of 3 rows"));
         let both = Assembler { corpus: corpus(2), ..one };
         assert_eq!(products(&both, Variant::Image), "", "nothing is left");

@@ -8,6 +8,7 @@ use mbsd_data::{
     BadRow, Column, DuplicateIds, ImageSource, Keep, Product, ProductOptions, ProductPair, ProductPairOptions,
     ProductPairs, Products,
 };
+use mbsd_spec::bundle::sha256;
 use mbsd_spec::image::{Preprocessor, RgbImage};
 use mbsd_spec::text::{TextIds, Tokenizer};
 use rayon::prelude::*;
@@ -15,7 +16,7 @@ use serde_json::Value;
 
 use super::Redaction;
 use super::picture::{Picture, Spill, decoded};
-use crate::TrainError;
+use crate::{TrainError, checkpoint};
 
 /// Products decoded together; a multiple of any thread count that keeps few encoded images in memory.
 const CHUNK: usize = 1024;
@@ -210,6 +211,11 @@ impl Corpus {
         Ok(())
     }
 
+    /// Takes back what [`Corpus::lose`] was told of products whose images are there again.
+    pub fn regain(&self, is_there: impl Fn(usize) -> bool) {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).retain(|&item| !is_there(item));
+    }
+
     /// Tells of a product whose image could be read when the file was, and no longer can.
     ///
     /// # Errors
@@ -231,6 +237,12 @@ impl Corpus {
     pub(super) fn of_items(items: Vec<Item>, bad: usize) -> Self {
         let limit = Limit { path: PathBuf::from("products"), rows: items.len(), bad };
         Self { items, limit, ..Self::default() }
+    }
+
+    /// Which products they are.
+    pub fn products(&self) -> checkpoint::Products {
+        let ids: String = self.items.iter().flat_map(|item| [item.id.as_str(), "\n"]).collect();
+        checkpoint::Products { count: self.items.len(), ids: sha256(ids.as_bytes()) }
     }
 
     /// How many products there are, and what they have. For a corpus that is not tokenized yet.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use crate::pairs::is_ideograph;
+use crate::pairs::{is_ideograph, joined};
 
 /// Words to take out of titles.
 #[derive(Debug, Clone, Default)]
@@ -37,14 +37,15 @@ impl Redaction {
         let mut kept = String::new();
         let mut at = 0;
         while at < title.len() {
-            let part = |&&length: &&usize| lower.get(at..at + length).is_some_and(|part| self.parts.contains(part));
-            match self.lengths.iter().rev().find(part) {
-                Some(length) => at += length,
-                None => {
-                    kept.push(title[at]);
-                    at += 1;
-                }
-            }
+            let within = |place: usize| place > 0 && place < lower.len() && joined(lower[place - 1], lower[place]);
+            let part = |&&length: &&usize| {
+                let end = at + length;
+                lower.get(at..end).is_some_and(|part| self.parts.contains(part)) && !within(at) && !within(end)
+            };
+            let length = self.lengths.iter().rev().find(part);
+            // What stood on both sides of a part does not become one word.
+            kept.push(if length.is_some() { ' ' } else { title[at] });
+            at += length.unwrap_or(&1);
         }
         kept
     }
@@ -78,9 +79,10 @@ mod tests {
     fn chinese_words_go_wherever_they_stand() {
         let redaction = Redaction::new(["长袖", "V领", "长袖衬衫", "Men"]);
         for (title, expected) in [
-            ("新款长袖连衣裙", "新款连衣裙"),
+            ("新款长袖连衣裙", "新款 连衣裙"),
             ("长袖衬衫长袖", ""),
             ("秋装v领 针织Men开衫 men", "秋装 针织Men开衫"),
+            ("Nike长袖Polo LV领带", "Nike Polo LV领带"),
             ("长 袖", "长 袖"),
         ] {
             assert_eq!(redaction.apply(title), expected, "{title}");

@@ -14,6 +14,9 @@ use super::rule::{Rule, on_cpu, squared_norm};
 use crate::TrainError;
 use crate::run::{OptimizerName, OptimizerSettings};
 
+/// Vectors of MBSD that start at 0. A trust ratio would multiply their steps by their own length.
+const START_AT_0: [&str; 3] = ["image.cls", "image.position", "reconstruction.mask"];
+
 /// Moments by parameter, and the rule for each group.
 pub struct Optimizer {
     /// Matrices, tables and kernels: with decay and, for LAMB, trust ratio.
@@ -52,7 +55,8 @@ impl Optimizer {
             .into_iter()
             .map(|parameter| {
                 let field = parameter.path.rsplit('.').next().unwrap_or_default();
-                let plain = matches!(field, "bias" | "gamma" | "beta" | "cls" | "position" | "mask");
+                let starts_at_0 = START_AT_0.iter().any(|path| parameter.path.ends_with(path));
+                let plain = starts_at_0 || matches!(field, "bias" | "gamma" | "beta");
                 (parameter.id, Parameter { name: parameter.name, plain })
             })
             .collect();

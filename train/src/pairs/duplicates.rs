@@ -128,18 +128,19 @@ pub fn make_duplicates(settings: &DuplicateSettings) -> Result<DuplicateSummary,
     };
     // A product that is in several positives has several draws.
     let mut negatives: HashSet<(usize, usize)> = HashSet::new();
+    let pair = |one: usize, other: usize| (one.min(other), one.max(other));
     for &(source, target) in &positives {
         line(source, target, 1);
         let others = targets.get(&items[source].category).map(Vec::as_slice).unwrap_or_default();
         for wanted in (1..=settings.negatives).rev() {
             let mut draws = (0..DRAWS).filter_map(|_| others.choose(&mut random).copied());
-            let found =
-                draws.find(|&other| items[other].group != items[source].group && !negatives.contains(&(source, other)));
+            let found = draws
+                .find(|&other| items[other].group != items[source].group && !negatives.contains(&pair(source, other)));
             let Some(other) = found else {
                 summary.missing_negatives += wanted as u64;
                 break;
             };
-            negatives.insert((source, other));
+            negatives.insert(pair(source, other));
             line(source, other, 0);
             summary.negatives += 1;
         }
@@ -268,7 +269,7 @@ mod tests {
         for (source, target, label) in &made {
             assert_eq!(u64::from(group(source) == group(target)), *label, "{source} {target}");
             assert_ne!(source, target);
-            let again = made.iter().filter(|(one, other, _)| (one, other) == (source, target));
+            let again = made.iter().filter(|(one, other, _)| [(one, other), (other, one)].contains(&(source, target)));
             assert_eq!(again.count(), 1, "{source} {target}");
             assert!("abc".contains(group(source)) && "abc".contains(group(target)), "{source} {target}");
         }

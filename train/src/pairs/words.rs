@@ -29,7 +29,7 @@ pub(crate) fn is_ideograph(c: char) -> bool {
 }
 
 /// Whether two neighbouring characters belong to one word, so that no term begins or ends between them.
-pub(super) fn joined(left: char, right: char) -> bool {
+pub(crate) fn joined(left: char, right: char) -> bool {
     let part = |c: char| (c.is_alphanumeric() && !is_ideograph(c)) || matches!(c, '-' | '\'' | '\u{2019}' | '.' | '_');
     part(left) && part(right)
 }

@@ -162,9 +162,11 @@ impl Run {
             return Err(TrainError::run("teacher", reason));
         }
         teacher.check()?;
-        let answers = State::read(&teacher.checkpoint)?.run.objective;
-        if answers != self.objective {
-            let reason = format!("it answers `{answers}`, and the run asks `{}`", self.objective);
+        // A teacher need not be of this project's training; then its head tells, once it is read.
+        if let Ok(State { run, .. }) = State::read(&teacher.checkpoint)
+            && run.objective != self.objective
+        {
+            let reason = format!("it answers `{}`, and the run asks `{}`", run.objective, self.objective);
             return Err(TrainError::run("teacher.checkpoint", reason));
         }
         TeacherSettings::check_fits(&read_config(&teacher.checkpoint)?, config)

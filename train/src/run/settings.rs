@@ -190,6 +190,7 @@ impl DataSettings {
             id_column: self.id_column.clone(),
             title_column: self.title_column.clone(),
             image_column: self.image_column.clone(),
+            named_columns_exist: true,
             images: self.images.clone(),
             ids: if self.ids == IdSource::Rows { Ids::Rows(String::new()) } else { Ids::Column },
             absent_images: self.absent_images,

@@ -177,6 +177,34 @@ fn data_without_anything_to_learn_are_an_error() {
 }
 
 #[test]
+fn a_run_of_images_needs_some() {
+    let _alone = alone();
+    let catalogue = Catalogue::new(30, 20);
+    let strip = |name: &str| {
+        let path = catalogue.path(name);
+        let rows = std::fs::read_to_string(&path).unwrap();
+        let without = rows.lines().map(|line| {
+            let mut row: serde_json::Value = serde_json::from_str(line).unwrap();
+            row.as_object_mut().unwrap().remove("image");
+            format!("{row}\n")
+        });
+        std::fs::write(path, without.collect::<String>()).unwrap();
+    };
+    let refused = |change: &str| {
+        let run = catalogue.run("match", "out", &[change, "training.without_image=0"]);
+        let error = train(&run, Span::default(), &[Device::flex()]).unwrap_err().to_string();
+        assert!(error.contains("no product of a row has an image"), "{change}: {error}");
+        error
+    };
+    strip("validation.jsonl");
+    assert!(refused("training.without_text=1").contains("validation.jsonl"));
+    strip("train.jsonl");
+    for change in ["training.without_text=1", "model.architecture=vit"] {
+        assert!(refused(change).contains("train.jsonl"), "{change}");
+    }
+}
+
+#[test]
 fn a_column_that_somebody_named_must_be_there() {
     let catalogue = Catalogue::new(10, 10);
     for (change, column) in [("data.title_column=name", "name"), ("data.image_column=picture", "picture")] {

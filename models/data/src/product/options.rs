@@ -55,6 +55,8 @@ pub struct ProductOptions {
     pub title_column: String,
     /// Column of the image, a path or embedded; a file may lack it if it has titles.
     pub image_column: String,
+    /// Whether these two must be there where they are not of the usual names: somebody named them.
+    pub named_columns_exist: bool,
     /// Folder of the image paths; the folder of the input file where `None`.
     pub images: Option<PathBuf>,
     /// Reads image files outside that folder too. For catalogues one has made oneself.
@@ -77,6 +79,7 @@ impl Default for ProductOptions {
             id_column: "id".to_owned(),
             title_column: "title".to_owned(),
             image_column: "image".to_owned(),
+            named_columns_exist: false,
             images: None,
             allow_outside: false,
             keep: Keep::All,
