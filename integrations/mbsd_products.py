@@ -165,12 +165,12 @@ class Client:
     def align(self, products, pairs, images=""):
         """Of each pair of ids the probability that both are the same product."""
         vectors = {
-            product["id"]: output["pooled"] for product, output in zip(products, self.encode_all(products, images))
+            str(product["id"]): output["pooled"] for product, output in zip(products, self.encode_all(products, images))
         }
         scores = []
         for start in range(0, len(pairs), self.batch):
             chunk = pairs[start : start + self.batch]
-            source, target = (np.stack([vectors[pair[side]] for pair in chunk]) for side in (0, 1))
+            source, target = (np.stack([vectors[str(pair[side])] for pair in chunk]) for side in (0, 1))
             logits = self.run(self.graphs["pair"]["name"], {"source": source, "target": target})["logits"]
             scores.extend(sigmoid(float(logit)) for logit in np.reshape(logits, -1))
         return scores

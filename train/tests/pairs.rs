@@ -364,7 +364,7 @@ fn what_does_not_fit_together_is_said() {
             &["--log", "log.tsv", "--terms", "terms.json", "--term-types", "size", "--output", "a.jsonl"],
             "the dictionary has the types",
         ),
-        (&["--log", "log.jsonl", "--rewrite", "0", "--output", "log.jsonl"], "cannot read log.jsonl"),
+        (&["--log", "log.jsonl", "--rewrite", "0", "--output", "a.jsonl"], "cannot read log.jsonl"),
     ] {
         let error = folder.error(&[&products[..], arguments].concat());
         assert!(error.contains(message), "{arguments:?}: {error}");

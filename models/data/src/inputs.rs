@@ -68,6 +68,35 @@ pub fn input_folder(input: &Path) -> PathBuf {
     if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder }
 }
 
+/// Whether a file of this path would be read with an input: it is the input or one of its files, it lies in the input's folder, or the
+/// input's pattern matches it or a folder that it is in. The file need not be there.
+pub fn reads(input: &Path, file: &Path) -> bool {
+    let file = place(file);
+    if input.is_dir() {
+        return file.starts_with(place(input));
+    }
+    if input.exists() || !is_pattern(input) {
+        return place(input) == file;
+    }
+    let folder = input_folder(input);
+    let rest = input.strip_prefix(&folder).unwrap_or(input);
+    let pattern = format!("{}/{}", glob::Pattern::escape(&place(&folder).to_string_lossy()), rest.to_string_lossy());
+    let options = glob::MatchOptions { require_literal_separator: true, ..glob::MatchOptions::new() };
+    glob::Pattern::new(&pattern)
+        .is_ok_and(|pattern| file.ancestors().any(|path| pattern.matches_path_with(path, options)))
+}
+
+/// A path without links, as far as it is there.
+fn place(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let there = path.ancestors().find_map(|part| Some((part.canonicalize().ok()?, path.strip_prefix(part).ok()?)));
+    match there {
+        Some((part, rest)) if rest.as_os_str().is_empty() => part,
+        Some((part, rest)) => part.join(rest),
+        None => path,
+    }
+}
+
 fn is_pattern(path: &Path) -> bool {
     path.to_string_lossy().contains(['*', '?', '['])
 }
@@ -97,6 +126,39 @@ mod tests {
         let files = input_files(&folder.join(input)).map_err(|error| error.to_string())?;
         let name = |file: &PathBuf| file.strip_prefix(folder).unwrap().to_string_lossy().into_owned();
         Ok(files.iter().map(name).collect())
+    }
+
+    #[test]
+    fn what_would_be_read_is_told_before_it_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path();
+        fs::create_dir_all(at.join("in/deep")).unwrap();
+        fs::write(at.join("in/a.jsonl"), "").unwrap();
+        for (input, file, expected) in [
+            ("in/a.jsonl", "in/a.jsonl", true),
+            ("in/a.jsonl", "in/../in/a.jsonl", true),
+            ("in/a.jsonl", "in/b.jsonl", false),
+            ("in", "in/b.jsonl", true),
+            ("in", "in/new/b.jsonl", true),
+            ("in", "inner.jsonl", false),
+            ("in/*.jsonl", "in/b.jsonl", true),
+            ("in/*.jsonl", "in/b.parquet", false),
+            ("in/*.jsonl", "in/new/part-00000.jsonl", false),
+            ("in/**/*.jsonl", "in/new/part-00000.jsonl", true),
+            ("in/*", "in/new/part-00000.jsonl", true),
+            ("i[n]/a.*", "in/a.parquet", true),
+        ] {
+            assert_eq!(reads(&at.join(input), &at.join(file)), expected, "{input} {file}");
+        }
+        // A link to the same place.
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(at.join("in"), at.join("link")).unwrap();
+            assert!(
+                reads(&at.join("in"), &at.join("link/b.jsonl"))
+                    && reads(&at.join("link/*.jsonl"), &at.join("in/b.jsonl"))
+            );
+        }
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub use cell::{Column, ColumnType};
 pub use error::{BadRow, ReadError};
 pub use fields::{FieldOptions, FieldRow, Fields, integer, texts};
 pub use image::{ImageFolder, ImageSource};
-pub use inputs::{input_files, input_folder};
+pub use inputs::{input_files, input_folder, reads};
 pub use pairs::{Pair, PairOptions, Pairs};
 pub use product::{AbsentImages, DuplicateIds, Ids, Keep, Product, ProductOptions, Products};
 pub use product_pairs::{ProductPair, ProductPairOptions, ProductPairs};

@@ -140,6 +140,16 @@ impl Products {
         &self.columns
     }
 
+    /// Whether there is a column of titles.
+    pub fn has_titles(&self) -> bool {
+        self.title.is_some()
+    }
+
+    /// Whether there is a column of images.
+    pub fn has_images(&self) -> bool {
+        self.image.is_some()
+    }
+
     /// The number of rows, where the format tells it beforehand (not for CSV and TSV).
     pub fn row_count(&self) -> Option<u64> {
         self.table.len

@@ -74,6 +74,14 @@ pub enum WeightsError {
         /// Their names and shapes, at least one.
         missing: Vec<(String, Vec<usize>)>,
     },
+    /// The file is of a deeper model, which would be another without its last layers.
+    #[error("{} has `{name}`, a layer more than the model: use the config.json that belongs to these weights", path.display())]
+    MoreLayers {
+        /// The file.
+        path: PathBuf,
+        /// A tensor of such a layer.
+        name: String,
+    },
     /// No head of a known task is in the file.
     #[error("{} holds no head: neither `classifier.weight` (match) nor `proj.weight` (classification, alignment)", path.display())]
     NoHead {

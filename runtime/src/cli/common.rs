@@ -26,7 +26,7 @@ pub(crate) struct EngineArgs {
     /// Arithmetic of the graphs to use
     #[arg(long, value_name = "PRECISION", default_value = "f32", value_parser = precision())]
     pub(crate) precision: Precision,
-    /// CPU threads to use [default: one per core]
+    /// CPU threads to use, at most 64 or one per core [default: one per core]
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<NonZeroUsize>,
     /// Sessions that share the threads out among themselves, for commands over products [default: what is fastest for the engine]

@@ -39,7 +39,7 @@ pub(crate) struct TagArgs {
     /// Keep the K best tags of every attribute that --top does not name
     #[arg(long, value_name = "K")]
     pub(crate) top_each: Option<NonZeroUsize>,
-    /// Keep tags of at least this probability; with NAME=P, those of the attribute NAME [default: the bundle's thresholds; with a --top, 0]
+    /// Keep tags of at least this probability; with NAME=P, those of the attribute NAME [default: the bundle's thresholds; 0 for tags that a --top is for]
     #[arg(long, value_name = "P|NAME=P", value_parser = setting::<Probability>)]
     pub(crate) threshold: Vec<Setting<Probability>>,
     #[command(flatten)]

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
+use mbsd_data::staged::stage;
 use mbsd_runtime::bench::compare::compare;
 use mbsd_runtime::bench::{self, Contender, Effort, Launch, Load, PlanOptions, Report, Subject, most_text};
 use mbsd_runtime::engine::EngineOptions;
@@ -45,6 +46,9 @@ pub(crate) fn run(args: BenchArgs) -> Result<ExitCode> {
         subjects.push(Subject::graph(name, path)?);
     }
     refuse_equal_names(&args)?;
+    for path in [&args.json, &args.html, &args.markdown].into_iter().flatten() {
+        can_write(path)?;
+    }
     let report = bench::run(&subjects, &options, &effort, progress())?;
     for (path, text) in [(&args.json, Report::to_json as fn(&Report) -> String), (&args.html, Report::html)] {
         if let Some(path) = path {
@@ -61,6 +65,11 @@ pub(crate) fn run(args: BenchArgs) -> Result<ExitCode> {
         bail!("no cell could be measured; the report says why of each");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// That a report can be written, before anything is measured for it.
+fn can_write(path: &Path) -> Result<()> {
+    stage(path).map(drop).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Measures quickly, for `mbsd choose`.

@@ -45,7 +45,16 @@ pub(super) fn workers(args: &EngineArgs) -> Workers {
 
 /// Opens the products.
 pub(super) fn open_products(args: &InputArgs, keep: Keep, duplicate_ids: DuplicateIds) -> anyhow::Result<Products> {
-    Ok(Products::open(&args.input, &args.products.options(keep, duplicate_ids))?)
+    let products = Products::open(&args.input, &args.products.options(keep, duplicate_ids))?;
+    for (has, what, column) in [
+        (products.has_titles(), "titles", &args.products.title_column),
+        (products.has_images(), "images", &args.products.image_column),
+    ] {
+        if !has {
+            eprintln!("note: the input has no column `{column}`: its products are taken without {what}");
+        }
+    }
+    Ok(products)
 }
 
 /// What a command over products was given.

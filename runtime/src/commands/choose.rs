@@ -14,6 +14,9 @@ pub(crate) fn run(args: ChooseArgs) -> Result<ExitCode> {
     if args.what.variants.len() > 1 {
         bail!("settings are chosen for one graph; give --variants one of them");
     }
+    if args.report.is_some() && !args.what.bundles.is_empty() {
+        bail!("the report tells of the bundles it was made with: give --report or --bundle, not both");
+    }
     let report = match &args.report {
         Some(path) => read_report(path)?,
         None if args.what.bundles.is_empty() => {

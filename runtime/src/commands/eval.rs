@@ -3,8 +3,10 @@
 use std::io::{Write, stderr, stdout};
 
 use anyhow::Context;
+use mbsd_data::staged::stage;
 use mbsd_data::{DuplicateIds, Keep};
 use mbsd_runtime::job::{self, Done, EvalOptions, Evaluation, MIN_TAG_ROWS, Tuned};
+use mbsd_spec::bundle::names;
 use mbsd_spec::{Bundle, Task};
 
 use super::catalogue::{self, Progress};
@@ -32,6 +34,11 @@ pub(crate) fn run(args: EvalArgs) -> anyhow::Result<()> {
         progress: &report,
     };
     if args.tune_thresholds {
+        let manifest = args.bundle.bundle.join(names::MANIFEST);
+        stage(&manifest).map(drop).with_context(|| format!("cannot write {}", manifest.display()))?;
+        if let Some(variant) = args.variant {
+            eprintln!("note: the thresholds of the bundle, for all of its graphs, are chosen by {variant} alone");
+        }
         let tuned = job::tune_thresholds(&model, products, args.labels.pairs.as_deref(), &options)?;
         progress.finish();
         let _ = writeln!(stderr(), "{}: {}", args.input.input.display(), tuned.summary);

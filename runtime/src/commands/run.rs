@@ -23,6 +23,9 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
     note_unused(&given, session.inputs(), session.outputs(), prefix, args.variant);
     let outputs = session.run(&inputs)?;
     if let Some(path) = &args.outputs {
+        if mbsd_data::reads(&args.inputs, path) {
+            bail!("--outputs {} is the file of the inputs: name another", path.display());
+        }
         tensors::write(path, &outputs)?;
     }
     let compared = if args.check { compare(&outputs, &given, args.variant)? } else { Vec::new() };

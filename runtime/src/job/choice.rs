@@ -16,8 +16,7 @@ pub struct TagOptions {
     pub top_each: Option<usize>,
     /// At most so many of an attribute, by its name.
     pub top_of: BTreeMap<String, usize>,
-    /// Those of at least this probability. Without it and without `top`, the bundle's thresholds; without it and with
-    /// `top`, any.
+    /// Those of at least this probability. Without it the bundle's thresholds, but any for attributes that a `top` is for.
     pub threshold: Option<f32>,
     /// The same for an attribute, by its name.
     pub threshold_of: BTreeMap<String, f32>,
@@ -49,9 +48,9 @@ impl<'a> Choice<'a> {
                 return Err(JobError::Setting(message));
             }
         }
-        let any = options.top.is_some() || options.top_each.is_some() || !options.top_of.is_empty();
         let rule = |tag: &String| {
             let name = attribute_of(tag);
+            let any = options.top.is_some() || options.top_each.is_some() || options.top_of.contains_key(name);
             let threshold = options.threshold_of.get(name).copied().or(options.threshold);
             let threshold = threshold.unwrap_or_else(|| if any { 0.0 } else { model.threshold_of(tag) });
             let most = options.top_of.get(name).copied().or(options.top_each).unwrap_or(usize::MAX);

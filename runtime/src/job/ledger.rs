@@ -13,7 +13,8 @@
 //! ledger never speaks of a part that is not whole. A part without its line is written again.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -23,11 +24,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::JobError;
+use super::sink::remove;
 use super::summary::Summary;
 
 const JOB: &str = "job.json";
 const LEDGER: &str = "ledger.jsonl";
 const SUMMARY: &str = "summary.json";
+const LOCK: &str = ".lock";
 
 /// What the results depend on. Two jobs of the same identity give the same rows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,6 +107,8 @@ pub(super) struct Ledger {
     file: File,
     /// The shards done, in order.
     pub(super) done: Vec<ShardLine>,
+    /// Keeps other processes out of the folder until it is dropped, or the process ends in whatever way.
+    _lock: File,
 }
 
 /// What a folder holds.
@@ -120,7 +125,8 @@ impl Ledger {
     /// shard.
     ///
     /// # Errors
-    /// [`JobError::Resume`] where the folder holds another job, or holds one and `resume` is not set, or a part is missing.
+    /// [`JobError::Resume`] where the folder holds another job, or holds one and `resume` is not set, or another process writes into
+    /// it. A part that is not what was written is made anew, with those after it.
     pub(super) fn open(
         folder: &Path,
         identity: &Identity,
@@ -130,6 +136,10 @@ impl Ledger {
         let failed = |source: std::io::Error| JobError::Output { path: folder.to_owned(), source: source.into() };
         fs::create_dir_all(folder).map_err(failed)?;
         let refused = |reason: String| JobError::Resume { folder: folder.to_owned(), reason };
+        let lock = File::create(folder.join(LOCK)).map_err(failed)?;
+        if matches!(lock.try_lock(), Err(TryLockError::WouldBlock)) {
+            return Err(refused("another process writes into it: wait for that, or take another folder".to_owned()));
+        }
         let path = folder.join(JOB);
         match fs::read(&path) {
             Ok(_) if !resume => return Err(refused("it holds one already; --resume goes on with it".to_owned())),
@@ -143,7 +153,8 @@ impl Ledger {
                 }
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                if fs::read_dir(folder).map_err(failed)?.flatten().any(|entry| !is_staged(&entry.file_name())) {
+                let ours = |name: &OsStr| is_staged(name) || name == LOCK;
+                if fs::read_dir(folder).map_err(failed)?.flatten().any(|entry| !ours(&entry.file_name())) {
                     return Err(refused("it holds other files; take a new or an empty folder".to_owned()));
                 }
                 write_whole(&path, &json(identity)).map_err(failed)?;
@@ -156,26 +167,25 @@ impl Ledger {
                 fs::remove_file(entry.path()).map_err(failed)?;
             }
         }
+        let mut done = read_lines(&folder.join(LEDGER)).map_err(&refused)?;
+        let is_there = |line: &ShardLine| fs::metadata(part(line.shard)).is_ok_and(|file| file.len() == line.bytes);
+        if let Some(first) = done.iter().position(|line| !is_there(line)) {
+            let path = part(first as u64);
+            eprintln!("note: {} is not what was written: it and what follows are made anew", path.display());
+            done.truncate(first);
+            remove(&folder.join(SUMMARY))?;
+        }
         if let Ok(bytes) = fs::read(folder.join(SUMMARY)) {
             let summary = serde_json::from_slice(&bytes)
                 .map_err(|error| refused(format!("its {SUMMARY} cannot be read ({error})")))?;
+            remove(&folder.join(LOCK))?;
             return Ok(Opened::Finished(Box::new(summary)));
-        }
-        let done = read_lines(&folder.join(LEDGER)).map_err(&refused)?;
-        for line in &done {
-            let path = part(line.shard);
-            if fs::metadata(&path).map(|file| file.len()).ok() != Some(line.bytes) {
-                return Err(refused(format!(
-                    "{} is not what was written; start anew in another folder",
-                    path.display()
-                )));
-            }
         }
         // Written anew: the process may have ended in the middle of a line.
         let lines: String = done.iter().map(|line| json(line) + "\n").collect();
         write_whole(&folder.join(LEDGER), &lines).map_err(failed)?;
         let file = OpenOptions::new().append(true).open(folder.join(LEDGER)).map_err(failed)?;
-        Ok(Opened::Unfinished(Self { folder: folder.to_owned(), file, done }))
+        Ok(Opened::Unfinished(Self { folder: folder.to_owned(), file, done, _lock: lock }))
     }
 
     /// Adds a shard whose part is in its place.
@@ -193,7 +203,8 @@ impl Ledger {
     pub(super) fn finish(self, summary: &Summary) -> Result<(), JobError> {
         let path = self.folder.join(SUMMARY);
         write_whole(&path, &(json(summary) + "\n"))
-            .map_err(|source| JobError::Output { path: path.clone(), source: source.into() })
+            .map_err(|source| JobError::Output { path: path.clone(), source: source.into() })?;
+        remove(&self.folder.join(LOCK))
     }
 }
 
@@ -257,6 +268,7 @@ mod tests {
             fs::write(path.join(format!("part-{shard}")), "four").unwrap();
             ledger.add(line(shard)).unwrap();
         }
+        drop(ledger);
         let text = fs::read_to_string(path.join(LEDGER)).unwrap();
         for cut in 0..text.len() {
             fs::write(path.join(LEDGER), &text[..cut]).unwrap();
@@ -290,13 +302,28 @@ mod tests {
     }
 
     #[test]
-    fn a_part_that_is_not_what_was_written_is_told() {
+    fn a_part_that_is_not_what_was_written_is_made_anew() {
         let folder = tempfile::tempdir().unwrap();
+        let part = |shard: u64| folder.path().join(format!("part-{shard}"));
         let mut ledger = open(folder.path(), &identity(), false).unwrap();
-        fs::write(folder.path().join("part-0"), "four").unwrap();
-        ledger.add(line(0)).unwrap();
-        fs::write(folder.path().join("part-0"), "fo").unwrap();
+        for shard in 0..3 {
+            fs::write(part(shard), "four").unwrap();
+            ledger.add(line(shard)).unwrap();
+        }
+        ledger.finish(&Summary::default()).unwrap();
+        assert_eq!(open(folder.path(), &identity(), true).unwrap_err(), "finished");
+        fs::write(part(1), "fo").unwrap();
+        let ledger = open(folder.path(), &identity(), true).unwrap();
+        assert_eq!(ledger.done, [line(0)], "a finished job is gone on with as well");
+    }
+
+    #[test]
+    fn one_process_writes_into_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = open(folder.path(), &identity(), false).unwrap();
         let error = open(folder.path(), &identity(), true).unwrap_err();
-        assert!(error.contains("part-0 is not what was written"), "{error}");
+        assert!(error.contains("another process writes into it"), "{error}");
+        drop(ledger);
+        open(folder.path(), &identity(), true).unwrap();
     }
 }

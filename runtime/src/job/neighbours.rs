@@ -5,7 +5,7 @@ mod index;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use mbsd_data::ColumnType;
+use mbsd_data::{ColumnType, reads};
 use mbsd_spec::{RowError, Task};
 use serde_json::Value;
 
@@ -45,7 +45,11 @@ pub struct NeighbourOptions<'a> {
 /// See [`JobError`].
 pub fn find_pairs(model: &Model, options: &NeighbourOptions<'_>, job: Catalogue<'_>) -> Result<Summary, JobError> {
     model.require(Task::Alignment)?;
-    let mut output = OutputFile::create(job.output.one_file()?, &pair_columns(), &[job.input])?;
+    let path = job.output.one_file()?;
+    let mut output = OutputFile::create(path, &pair_columns(), &[job.input])?;
+    if options.groups.is_some_and(|groups| reads(path, groups)) {
+        return Err(JobError::Setting(format!("--groups {} is the output as well", path.display())));
+    }
     let groups = options.groups.map(|path| OutputFile::create(path, &group_columns(), &[job.input])).transpose()?;
     let plan = Plan::vectors(job.session, job.workers, None);
     let progress = |rows| (job.progress)(Done { rows, ..Done::default() });

@@ -8,8 +8,8 @@ mod stream;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use mbsd_data::ColumnType;
 use mbsd_data::staged::{stage, sync_folder_of};
+use mbsd_data::{ColumnType, reads};
 use serde_json::Value;
 use tempfile::TempPath;
 
@@ -94,7 +94,8 @@ impl OutputFile {
     /// Starts a `.jsonl` (`.ndjson`) or `.parquet` file.
     ///
     /// # Errors
-    /// If the extension is another, the path is a folder or lies in one that cannot be written, or the file is one of `inputs`.
+    /// If the extension is another, the path is a folder or lies in one that cannot be written, or `inputs`, which may be folders or
+    /// patterns, would read it.
     pub(super) fn create(path: &Path, columns: &[OutputColumn], inputs: &[&Path]) -> Result<Self, JobError> {
         let extension = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
         let is_parquet = match extension.as_deref() {
@@ -108,10 +109,10 @@ impl OutputFile {
         if path.is_dir() {
             return Err(JobError::Setting(format!("--output {} is a folder; name a file in it", path.display())));
         }
-        if let Ok(output) = path.canonicalize()
-            && inputs.iter().any(|input| input.canonicalize().is_ok_and(|input| input == output))
-        {
-            return Err(JobError::Setting(format!("--output {} is an input file as well", path.display())));
+        if inputs.iter().any(|input| reads(input, path)) {
+            let what = "is an input file as well, or would be read as one: write elsewhere";
+            let message = format!("--output {} {what}", path.display());
+            return Err(JobError::Setting(message));
         }
         let failed = failure(path);
         let (file, staged) = stage(path).map_err(|error| failed(error.into()))?;

@@ -48,6 +48,8 @@ const GPU: Sizes = Sizes {
 
 /// ONNX Runtime sessions at most. Sessions of one thread each get more done than one with all threads, but each holds the weights of its own.
 const ORT_SESSIONS: usize = 4;
+/// Threads that are used on a machine with fewer cores, whatever is asked for.
+const MOST_THREADS: usize = 64;
 
 /// Called with the number of products done so far.
 pub type Progress<'a> = &'a (dyn Fn(u64) + Sync);
@@ -74,7 +76,9 @@ impl Workers {
 
     /// As [`Workers::new`], with so many sessions that share the threads out among themselves.
     pub fn with_sessions(engine: EngineKind, threads: Option<NonZeroUsize>, sessions: Option<NonZeroUsize>) -> Self {
-        let threads = threads.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+        let cores = thread::available_parallelism().ok();
+        let most = MOST_THREADS.max(cores.map_or(1, NonZeroUsize::get));
+        let threads = threads.or(cores).map_or(1, NonZeroUsize::get).min(most);
         if let Some(sessions) = sessions.map(NonZeroUsize::get) {
             let session_threads = if engine == EngineKind::OrtCpu { (threads / sessions).max(1) } else { 1 };
             return Self { prepare: threads, sessions, session_threads };

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
-use mbsd_data::ColumnType;
+use mbsd_data::{ColumnType, reads};
 use mbsd_spec::RowError;
 use serde_json::Value;
 
@@ -120,18 +120,19 @@ impl<'a> Sink<'a> {
     ) -> Result<Opening<'a>, JobError> {
         let sharded = match destination {
             Destination::File(path) => {
-                outside(path, input)?;
-                let inputs = mbsd_data::input_files(input).unwrap_or_default();
-                let inputs: Vec<&Path> = inputs.iter().map(PathBuf::as_path).collect();
-                return Ok(Opening::Ready(Self::File(OutputFile::create(path, columns, &inputs)?)));
+                return Ok(Opening::Ready(Self::File(OutputFile::create(path, columns, &[input])?)));
             }
             Destination::Stream(output) => {
                 return Ok(Opening::Ready(Self::Stream(Box::new(OutputStream::new(output, columns)?))));
             }
             Destination::Folder(sharded) => sharded,
         };
-        outside(&sharded.folder, input)?;
         let part = |shard| sharded.path("part", shard, sharded.format.extension());
+        if reads(input, &part(0)) {
+            let folder = sharded.folder.display();
+            let message = format!("--output {folder} would be read as input: write elsewhere");
+            return Err(JobError::Setting(message));
+        }
         Ok(match Ledger::open(&sharded.folder, &sharded.identity, sharded.resume, part)? {
             Opened::Finished(earlier) => Opening::Finished(earlier),
             Opened::Unfinished(ledger) => {
@@ -171,19 +172,6 @@ impl<'a> Sink<'a> {
             }
         }
     }
-}
-
-/// Refuses an output within a folder of inputs: the next start would read it.
-fn outside(output: &Path, input: &Path) -> Result<(), JobError> {
-    let within = |output: &Path| {
-        let around = output.ancestors().skip(1).find(|folder| folder.is_dir())?.canonicalize().ok()?;
-        Some(around.starts_with(input.canonicalize().ok()?))
-    };
-    if input.is_dir() && within(&std::path::absolute(output).unwrap_or_default()) == Some(true) {
-        let message = format!("--output {} lies within the input folder; write beside it", output.display());
-        return Err(JobError::Setting(message));
-    }
-    Ok(())
 }
 
 /// A job in shards at work.
@@ -252,8 +240,10 @@ impl Shards<'_> {
     fn close(&mut self) -> Result<(), JobError> {
         let Some(OpenShard { part, quarantine, counts }) = self.open.take() else { return Ok(()) };
         let shard = self.ledger.done.len() as u64;
-        if let Some(quarantine) = quarantine {
-            quarantine.finish()?;
+        match quarantine {
+            Some(quarantine) => quarantine.finish()?,
+            // One of an earlier start, in which images were not there that are now.
+            None => remove(&self.sharded.path("quarantine", shard, "jsonl"))?,
         }
         part.finish()?;
         let path = self.sharded.path("part", shard, self.sharded.format.extension());
@@ -262,6 +252,16 @@ impl Shards<'_> {
             .len();
         let Summary { rows, scored, products, questions, errors, variants, .. } = counts;
         self.ledger.add(ShardLine { shard, rows, scored, products, questions, errors, variants, bytes })
+    }
+}
+
+/// Removes a file if it is there.
+pub(super) fn remove(path: &Path) -> Result<(), JobError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(JobError::Output { path: path.to_owned(), source: error.into() })
+        }
+        _ => Ok(()),
     }
 }
 

@@ -338,6 +338,10 @@ fn each_attribute_has_its_own_threshold_and_number() {
     let without: Vec<&str> = order.iter().copied().filter(|tag| attribute_of(tag) != "a").collect();
     assert_eq!(run(&mut model, TagOptions::default()).unwrap(), line(&without));
     assert_eq!(run(&mut model, TagOptions { top: Some(5), ..TagOptions::default() }).unwrap(), all);
+    let top_of = [("colour".to_owned(), 1)].into();
+    let few: Vec<&str> = without.iter().copied().filter(|tag| *tag != of("colour")[1]).collect();
+    let own = run(&mut model, TagOptions { top_of, ..TagOptions::default() }).unwrap();
+    assert_eq!(own, line(&few), "other attributes keep the bundle's thresholds");
     let error = run(&mut model, TagOptions { top_of: [("size".to_owned(), 1)].into(), ..any }).unwrap_err().to_string();
     assert_eq!(error, "--top size=..: no tag has this attribute; there are: a, colour");
 }
@@ -443,12 +447,12 @@ fn an_output_within_the_input_folder_is_refused() {
     let folder = Folder::new();
     folder.write("in.jsonl", &mixed_products(3));
     let (model, _) = model(Task::Classification, &ALL, Behaviour::default());
-    for output in ["out.jsonl", "new/out.jsonl"] {
+    for (input, output) in [("", "out.jsonl"), ("", "new/out.jsonl"), ("*.jsonl", "out.jsonl")] {
         let path = folder.path(output);
-        let outcome =
-            folder.run_to("", Destination::File(&path), ONE, |job| classify(&model, ClassifyOptions { top: 1 }, job));
+        let outcome = folder
+            .run_to(input, Destination::File(&path), ONE, |job| classify(&model, ClassifyOptions { top: 1 }, job));
         let error = outcome.unwrap_err().to_string();
-        assert!(error.contains("lies within the input folder"), "{error}");
+        assert!(error.contains("would be read as one"), "{error}");
     }
 }
 

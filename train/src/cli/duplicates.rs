@@ -28,9 +28,12 @@ pub(super) struct Arguments {
     /// Products that a group may have; larger ones are left out.
     #[arg(long, value_name = "N", default_value_t = 5)]
     largest_group: usize,
-    /// Negatives for each positive.
+    /// Negatives of the same category for each positive.
     #[arg(long, value_name = "N", default_value_t = 1)]
     negatives: usize,
+    /// Negatives of other categories for each positive, for models that search a whole catalogue.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    other_category: usize,
     /// Decides every random choice.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -50,6 +53,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), TrainError> {
         category_column: arguments.category_column.clone(),
         largest_group: arguments.largest_group,
         negatives: arguments.negatives,
+        other_category: arguments.other_category,
         seed: arguments.seed,
         max_bad_rows: arguments.max_bad_rows,
         output: arguments.output.clone(),

@@ -31,8 +31,10 @@ pub struct DuplicateSettings {
     pub category_column: String,
     /// Products of a group, at least two; larger groups are no duplicates but series, and are left out.
     pub largest_group: usize,
-    /// Negatives for each positive.
+    /// Negatives of the same category for each positive.
     pub negatives: usize,
+    /// Negatives of other categories for each positive.
+    pub other_category: usize,
     /// Decides every random choice.
     pub seed: u64,
     /// Share of the rows that may be unusable.
@@ -56,7 +58,7 @@ pub struct DuplicateSummary {
     pub too_large: u64,
     /// Pairs of one product.
     pub positives: u64,
-    /// Pairs of two products of a category.
+    /// Pairs of different products.
     pub negatives: u64,
     /// Negatives that were wanted and not found.
     pub missing_negatives: u64,
@@ -126,23 +128,34 @@ pub fn make_duplicates(settings: &DuplicateSettings) -> Result<DuplicateSummary,
         let [source, target] = [source, target].map(|index| serde_json::Value::from(items[index].id.as_str()));
         let _ = writeln!(text, r#"{{"source":{source},"target":{target},"label":{label}}}"#);
     };
+    let all: Vec<usize> = positives.iter().map(|&(_, target)| target).collect();
     // A product that is in several positives has several draws.
     let mut negatives: HashSet<(usize, usize)> = HashSet::new();
     let pair = |one: usize, other: usize| (one.min(other), one.max(other));
     for &(source, target) in &positives {
         line(source, target, 1);
-        let others = targets.get(&items[source].category).map(Vec::as_slice).unwrap_or_default();
-        for wanted in (1..=settings.negatives).rev() {
-            let mut draws = (0..DRAWS).filter_map(|_| others.choose(&mut random).copied());
-            let found = draws
-                .find(|&other| items[other].group != items[source].group && !negatives.contains(&pair(source, other)));
-            let Some(other) = found else {
-                summary.missing_negatives += wanted as u64;
-                break;
-            };
-            negatives.insert(pair(source, other));
-            line(source, other, 0);
-            summary.negatives += 1;
+        let category = items[source].category;
+        let same = targets.get(&category).map(Vec::as_slice).unwrap_or_default();
+        let is_other = |other: usize| items[other].category != category;
+        for (pool, wanted, fits) in [
+            (same, settings.negatives, &(|_| true) as &dyn Fn(usize) -> bool),
+            (&all, settings.other_category, &is_other),
+        ] {
+            for wanted in (1..=wanted).rev() {
+                let mut draws = (0..DRAWS).filter_map(|_| pool.choose(&mut random).copied());
+                let found = draws.find(|&other| {
+                    fits(other)
+                        && items[other].group != items[source].group
+                        && !negatives.contains(&pair(source, other))
+                });
+                let Some(other) = found else {
+                    summary.missing_negatives += wanted as u64;
+                    break;
+                };
+                negatives.insert(pair(source, other));
+                line(source, other, 0);
+                summary.negatives += 1;
+            }
         }
     }
     summary.positives = positives.len() as u64;
@@ -219,6 +232,7 @@ mod tests {
             category_column: "type".to_owned(),
             largest_group: 3,
             negatives: 2,
+            other_category: 0,
             seed: 1,
             max_bad_rows: 0.0,
             output: folder.join("pairs.jsonl"),
@@ -273,6 +287,11 @@ mod tests {
             assert_eq!(again.count(), 1, "{source} {target}");
             assert!("abc".contains(group(source)) && "abc".contains(group(target)), "{source} {target}");
         }
+        let elsewhere = DuplicateSettings { negatives: 0, other_category: 2, ..settings.clone() };
+        make_duplicates(&elsewhere).unwrap();
+        let negatives = pairs(&elsewhere.output).into_iter().filter(|pair| pair.2 == 0).collect::<Vec<_>>();
+        assert!(!negatives.is_empty());
+        assert!(negatives.iter().all(|(source, target, _)| (group(source) == 'c') != (group(target) == 'c')));
         let reversed: Vec<&str> = rows.iter().rev().copied().collect();
         write(&reversed);
         make_duplicates(&settings).unwrap();
@@ -292,7 +311,7 @@ mod tests {
         std::fs::write(folder.path().join("products.jsonl"), "{}").unwrap();
         let itself = folder.path().join("products.jsonl");
         let itself = DuplicateSettings { output: itself.clone(), products: itself, ..settings.clone() };
-        assert!(message(&itself).ends_with("is an input file as well"), "{}", message(&itself));
+        assert!(message(&itself).contains("is an input file as well"), "{}", message(&itself));
         let column = DuplicateSettings { category_column: "kind".to_owned(), ..settings.clone() };
         assert!(message(&column).contains("kind"), "{}", message(&column));
         assert!(message(&DuplicateSettings { largest_group: 1, ..settings }).contains("two products"));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{Int64Builder, RecordBatch, StringBuilder};
 use arrow::datatypes::{DataType, Field, Schema};
-use mbsd_data::input_files;
+use mbsd_data::reads;
 use mbsd_data::staged::{make_folder_of, stage, write_whole};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
@@ -62,9 +62,7 @@ pub(crate) fn check_apart<'a>(
     output: &Path,
     inputs: impl IntoIterator<Item = &'a Path>,
 ) -> Result<(), PairsError> {
-    let Ok(place) = output.canonicalize() else { return Ok(()) };
-    let is_place = |file: &PathBuf| file.canonicalize().is_ok_and(|file| file == place);
-    if inputs.into_iter().any(|input| input_files(input).unwrap_or_default().iter().any(is_place)) {
+    if inputs.into_iter().any(|input| reads(input, output)) {
         let reason = format!("{name} {} is an input file as well", output.display());
         return Err(PairsError::Setting(reason));
     }

@@ -73,6 +73,9 @@ fn head_for(file: &WeightsFile, config: &Config, task: Option<Task>) -> Result<H
 /// Reads every parameter of a model.
 fn load_whole<M: Module>(file: &WeightsFile, head: Head, model: M) -> Result<(M, WeightsReport), WeightsError> {
     let (model, report, missing) = Loader::new(file, head).run(model)?;
+    if let Some(layer) = report.unexpected.iter().find(|name| name.contains("encoder.layer.")) {
+        return Err(WeightsError::MoreLayers { path: file.path().to_owned(), name: layer.clone() });
+    }
     if missing.is_empty() {
         Ok((model, report))
     } else {

@@ -65,6 +65,14 @@ fn same_products_are_found_and_grouped() {
         .collect();
     assert_eq!(brief, [("1", "1", 3), ("3", "1", 3), ("6", "1", 3), ("2", "2", 2), ("5", "2", 2)]);
     assert_eq!((summary.products, log.rows(Variant::Text)), (7, 7), "each product is encoded once");
+    let error = folder.run("in.jsonl", "groups.jsonl", ONE, |job| find_pairs(&model, &options, job)).unwrap_err();
+    assert!(error.to_string().contains("is the output as well"), "{error}");
+    let before = folder.read("in.jsonl");
+    let over = folder.path("in.jsonl");
+    let everything =
+        folder.run_to("*.jsonl", Destination::File(&over), ONE, |job| find_pairs(&model, &options, job).unwrap_err());
+    assert!(everything.to_string().contains("would be read as one"), "{everything}");
+    assert!(folder.read("in.jsonl") == before, "nothing is written over the input");
     let none = NeighbourOptions { min_similarity: 0.999_999, groups: None, ..options };
     folder.run("in.jsonl", "few.jsonl", ONE, |job| find_pairs(&model, &none, job)).unwrap();
     assert_eq!(lines(&folder.read("few.jsonl")).len(), 5);
