@@ -197,6 +197,10 @@ fn reference_weights_that_do_not_fit_are_named() {
         "{error}"
     );
 
+    let shallow = Config { num_hidden_layers: config().num_hidden_layers - 1, ..config() };
+    let error = load(case.weights(), &shallow, None, &device).unwrap_err().to_string();
+    assert!(error.contains("`bert.encoder.layer.") && error.contains("a layer more than the model"), "{error}");
+
     let lacking = rewritten(&case, |name| (name != "bert.pooler.dense.bias").then(|| name.to_owned()));
     let error = load(lacking.path(), &config(), None, &device).unwrap_err().to_string();
     assert!(error.contains("`bert.pooler.dense.bias`") && error.contains(&format!("[{hidden}]")), "{error}");
