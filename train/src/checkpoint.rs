@@ -53,7 +53,7 @@ pub struct State {
     pub steps: usize,
     /// The training products it began with; none in a checkpoint that does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub products: Option<Products>,
+    pub products: Option<TrainingProducts>,
     /// Measures of the validation rows after the last finished epoch, by variant.
     pub validation: BTreeMap<Variant, Metrics>,
     /// The best score of the run so far.
@@ -64,7 +64,7 @@ pub struct State {
 
 /// Which products a run is trained on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Products {
+pub struct TrainingProducts {
     /// Their number.
     pub count: usize,
     /// SHA-256 of their ids, in order, a line each.

@@ -1,6 +1,7 @@
 //! One run: from a run file to checkpoints, whatever the objective.
 
 pub(crate) mod diverged;
+mod epochs;
 mod prepare;
 mod rows;
 
@@ -18,9 +19,9 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 
-use crate::checkpoint::{BEST, Checkpoint, LAST, MetricsLog, OPTIMIZER, Products, State, has_others, recover};
+use crate::checkpoint::{BEST, Checkpoint, LAST, MetricsLog, OPTIMIZER, State, TrainingProducts, has_others, recover};
 use crate::curves;
-use crate::data::{BatchPlan, HostBatch, Portion, Removal, Row, epoch_plan, prefetch};
+use crate::data::{HostBatch, Portion, prefetch};
 use crate::evaluate::{Metrics, evaluate, evaluate_stage1};
 use crate::objective::{BatchLoss, Teacher};
 use crate::optim::{Optimizer, Schedule};
@@ -28,6 +29,7 @@ use crate::progress::Progress;
 use crate::run::{ArithmeticName, Difference, Objective};
 use crate::trainer::{Trainer, initialized};
 use crate::{Run, TrainError, parallel};
+use epochs::{check_rows, plans, scored_variant, steps};
 use prepare::Prepared;
 pub(crate) use rows::{Texts, compared, labelled, side_by_side, tagged};
 
@@ -126,7 +128,12 @@ fn resumable(run: &Run, folder: &Path) -> Result<State, TrainError> {
 }
 
 /// That a run goes on with the products it began with, but for as many as may be unusable: an image may have been lost.
-fn same_products(run: &Run, folder: &Path, before: &Products, now: &Products) -> Result<(), TrainError> {
+fn same_products(
+    run: &Run,
+    folder: &Path,
+    before: &TrainingProducts,
+    now: &TrainingProducts,
+) -> Result<(), TrainError> {
     if before == now {
         return Ok(());
     }
@@ -406,70 +413,6 @@ impl State {
             run: run.clone(),
         }
     }
-}
-
-/// The batches of an epoch.
-fn plans(run: &Run, data: &Prepared, epoch: u64) -> Vec<BatchPlan> {
-    let mut random = random(run.seed, epoch);
-    let (rows, removal) = (data.train_rows(run, epoch), removal(run, data));
-    let together = data.train.form.title_position.is_some();
-    let length = |row: &Row| data.train.length(row);
-    let mut plans = epoch_plan(rows, together, run.training.batch_size, removal, length, &mut random);
-    plans.retain(|plan| data.train.has_usable(&plan.rows, plan.variant));
-    plans
-}
-
-/// The shares of training batches that lack a modality.
-fn removal(run: &Run, data: &Prepared) -> Removal {
-    let settings = &run.training;
-    let (without_text, without_image) = match data.config.architecture.variants() {
-        [Variant::Image] => (1.0, 0.0),
-        [Variant::Text] => (0.0, 1.0),
-        [_, _, ..] if run.objective.is_task() => (settings.without_text, settings.without_image),
-        _ => (0.0, 0.0),
-    };
-    Removal { without_text, without_image }
-}
-
-/// The variant by which checkpoints are compared: the one with most modalities of those that are trained.
-fn scored_variant(run: &Run, data: &Prepared) -> Variant {
-    let settings = &run.training;
-    match data.config.architecture.variants() {
-        [only] => *only,
-        _ if run.objective.is_task() && settings.without_text >= 1.0 => Variant::Image,
-        _ if run.objective.is_task() && settings.without_image >= 1.0 => Variant::Text,
-        variants => variants[0],
-    }
-}
-
-/// That there is something to train on, and something to measure it by.
-fn check_rows(run: &Run, data: &Prepared, steps: usize) -> Result<(), TrainError> {
-    let scored = scored_variant(run, data);
-    let path = if steps == 0 {
-        &run.data.train
-    } else if !data.validation.has_usable(&data.validation_rows, scored) {
-        &run.data.validation
-    } else {
-        return Ok(());
-    };
-    let reason = match scored {
-        Variant::Image => "no product of a row has an image, and this run is of images",
-        _ => "no product of a row has a title, and this run is of titles",
-    };
-    Err(TrainError::NoRows { path: path.clone(), reason: reason.to_owned() })
-}
-
-/// Steps of the whole run. Epochs have different numbers of batches where their rows are drawn, where rows of a product stay
-/// together, and where products lack a modality that a batch may be of.
-fn steps(run: &Run, data: &Prepared) -> usize {
-    let together = data.train.form.title_position.is_some();
-    let Removal { without_text, without_image } = removal(run, data);
-    let all_usable = without_text + without_image == 0.0 || data.train.corpus.is_complete();
-    let batches = |epoch| match data.constant_rows() {
-        Some(rows) if !together && all_usable => rows.div_ceil(run.training.batch_size),
-        _ => plans(run, data, epoch).len(),
-    };
-    (0..run.training.epochs as u64).map(|epoch| batches(epoch).div_ceil(run.optimizer.accumulation)).sum()
 }
 
 fn batch_loss(run: &Run) -> BatchLoss {

@@ -16,7 +16,8 @@ use serde_json::Value;
 
 use super::Redaction;
 use super::picture::{Picture, Spill, decoded};
-use crate::{TrainError, checkpoint};
+use crate::TrainError;
+use crate::checkpoint::TrainingProducts;
 
 /// Products decoded together; a multiple of any thread count that keeps few encoded images in memory.
 const CHUNK: usize = 1024;
@@ -240,9 +241,9 @@ impl Corpus {
     }
 
     /// Which products they are.
-    pub fn products(&self) -> checkpoint::Products {
+    pub fn products(&self) -> TrainingProducts {
         let ids: String = self.items.iter().flat_map(|item| [item.id.as_str(), "\n"]).collect();
-        checkpoint::Products { count: self.items.len(), ids: sha256(ids.as_bytes()) }
+        TrainingProducts { count: self.items.len(), ids: sha256(ids.as_bytes()) }
     }
 
     /// How many products there are, and what they have. For a corpus that is not tokenized yet.

@@ -23,8 +23,8 @@ pub struct LogInput {
     pub product_column: String,
     /// Column of the number of people who bought the product with the query.
     pub buyers_column: String,
-    /// Column of the number of clicks; a file may lack it where it is [`USUAL_CLICKS`]. Where a file has it, rows with neither buyers nor clicks are impressions and
-    /// say nothing; where it has none, every row is a click.
+    /// Column of the number of clicks; a file may lack it where it is [`USUAL_CLICKS`]. Where a file has it, rows with neither
+    /// buyers nor clicks are impressions and say nothing; where it has none, every row is a click.
     pub clicks_column: String,
     /// The columns of a CSV or TSV file without a header line.
     pub header: Option<Vec<String>>,

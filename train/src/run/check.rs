@@ -269,6 +269,7 @@ impl Run {
     }
 }
 
+/// That the file or folder which a key names can be found.
 fn is_there(key: &str, path: &Path) -> Result<(), TrainError> {
     let unreadable = |error| TrainError::run(key, format!("cannot read {}: {error}", path.display()));
     std::fs::metadata(path).map(drop).map_err(unreadable)

@@ -80,14 +80,8 @@ pub(super) fn rows(
     let rows = |train, validation, head| Rows { train, validation, tags: None, tags_to_learn: 0, head, labels: None };
     Ok(match (run.objective, &run.stage2, &run.matching, &run.classification, &run.alignment) {
         (Objective::Stage1, ..) => rows(RowSource::Fixed(whole(train), None), whole(validation), Head::Match),
-        (Objective::Stage2, Some(stage), ..) => {
-            let pairs = [stage.pairs.as_ref(), stage.validation_pairs.as_ref()];
-            with_texts(run, pairs, "query", stage.pairs_per_epoch, corpora)?
-        }
-        (Objective::Match, _, Some(settings), ..) if settings.tags.is_none() => {
-            let pairs = [settings.pairs.as_ref(), settings.validation_pairs.as_ref()];
-            with_texts(run, pairs, "tag", None, corpora)?
-        }
+        (Objective::Stage2, Some(stage), ..) => with_texts(run, "query", stage.pairs_per_epoch, corpora)?,
+        (Objective::Match, _, Some(settings), ..) if settings.tags.is_none() => with_texts(run, "tag", None, corpora)?,
         (Objective::Match, _, Some(settings), ..) => {
             let tags = tags.unwrap_or_default();
             let attributes = |corpus: &Corpus| Attributes::new(&corpus.items, &settings.attributes, &tags);
@@ -182,25 +176,20 @@ impl Texts {
 }
 
 /// Training and validation rows with a tag or query each: of files of pairs, whose column `column` has it, or of the products' own files.
-fn with_texts(
-    run: &Run,
-    pairs: [Option<&PathBuf>; 2],
-    column: &str,
-    per_epoch: Option<usize>,
-    corpora: [&Corpus; 2],
-) -> Result<Rows, TrainError> {
+fn with_texts(run: &Run, column: &str, per_epoch: Option<usize>, corpora: [&Corpus; 2]) -> Result<Rows, TrainError> {
     let mut texts = Texts::default();
-    let of = |pairs: Option<&PathBuf>, products: &PathBuf, corpus: &Corpus, texts: &mut Texts| {
-        let (rows, bad) = match pairs {
-            Some(path) => described(path, column, corpus, texts)?,
-            None => tagged(corpus, texts),
+    let (pairs, files) = (pairs_of_texts(run), files_of_texts(run));
+    let of = |side: usize, texts: &mut Texts| {
+        let (rows, bad) = match pairs[side] {
+            Some(path) => described(path, column, corpora[side], texts)?,
+            None => tagged(corpora[side], texts),
         };
-        check_bad(run, pairs.unwrap_or(products), rows.len(), &bad)?;
+        check_bad(run, files[side], rows.len(), &bad)?;
         Ok::<_, TrainError>(rows)
     };
-    let train = of(pairs[0], &run.data.train, corpora[0], &mut texts)?;
+    let train = of(0, &mut texts)?;
     let tags_to_learn = texts.names.len();
-    let validation = of(pairs[1], &run.data.validation, corpora[1], &mut texts)?;
+    let validation = of(1, &mut texts)?;
     Ok(Rows {
         train: RowSource::Fixed(train, per_epoch),
         validation,
@@ -307,11 +296,16 @@ fn read(
     Ok((rows, bad))
 }
 
-/// The files that training and validation rows with a tag or query each come from.
-pub(super) fn files_of_texts(run: &Run) -> [&Path; 2] {
+/// The files of pairs of training and of validation, in runs that have a tag or query a row and such files.
+fn pairs_of_texts(run: &Run) -> [Option<&PathBuf>; 2] {
     let stage2 = run.stage2.as_ref().map(|task| [&task.pairs, &task.validation_pairs]);
     let pairs = stage2.or_else(|| run.matching.as_ref().map(|task| [&task.pairs, &task.validation_pairs]));
-    let [train, validation] = pairs.map_or([None, None], |pairs| pairs.map(Option::as_ref));
+    pairs.map_or([None, None], |pairs| pairs.map(Option::as_ref))
+}
+
+/// The files that training and validation rows with a tag or query each come from.
+pub(super) fn files_of_texts(run: &Run) -> [&Path; 2] {
+    let [train, validation] = pairs_of_texts(run);
     [train.unwrap_or(&run.data.train), validation.unwrap_or(&run.data.validation)]
 }
 
