@@ -47,6 +47,20 @@ fn cells(report: &Value) -> &Vec<Value> {
 const BRIEF: [&str; 8] = ["--rounds", "2", "--seconds", "0.02", "--batch", "1", "--text", "8"];
 
 #[test]
+fn a_report_that_cannot_be_written_is_told_before_anything_is_measured() {
+    let case = Case::new(Task::Match);
+    let mut command = program("mbsd");
+    command
+        .args(["bench", "--bundle"])
+        .arg(case.path("bundle"))
+        .args(BRIEF)
+        .arg("--json")
+        .arg(case.path("no/such.json"));
+    let (code, stdout, stderr) = run(&mut command);
+    assert!(code == 1 && stdout.is_empty() && stderr.contains("cannot write"), "{code}: {stdout}{stderr}");
+}
+
+#[test]
 fn a_quick_run_measures_compares_and_chooses() {
     let case = Case::new(Task::Match);
     let start = Instant::now();
@@ -101,6 +115,8 @@ fn a_quick_run_measures_compares_and_chooses() {
     }
 
     let choose = |more: &[&str]| run(program("mbsd").arg("choose").arg("--report").arg(&old).args(more));
+    let (code, _, stderr) = choose(&["--bundle", "b"]);
+    assert!(code == 1 && stderr.contains("give --report or --bundle, not both"), "{code}: {stderr}");
     let (code, stdout, _) = choose(&["--json"]);
     let choice: Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!((code, &choice["engine"]), (0, &Value::from("tract")));

@@ -33,6 +33,16 @@ fn products_that_are_no_table_end_the_command() {
     fs::create_dir(job.at("folder.jsonl")).unwrap();
     job.refused(&mut job.tag_file(&job.at("folder.jsonl"), &job.at("out.jsonl")), &["folder.jsonl"]);
     job.refused(job.tag().args(["--title-column", "name", "--image-column", "photo"]), &["no column `name`"]);
+    // The titles alone would do, had nobody named the images.
+    job.refused(job.tag().args(["--image-column", "photo"]), &["no column `photo`"]);
+}
+
+#[test]
+fn a_column_that_is_not_there_is_told() {
+    let job = Job::new();
+    let input = job.write("titles.csv", "id,title\n1,red hat\n");
+    let (code, _, stderr) = run(&mut job.tag_file(&input, &job.at("result.jsonl")));
+    assert!(code == 0 && stderr.contains("note: the input has no column `image`"), "{code}: {stderr}");
 }
 
 #[test]

@@ -94,6 +94,8 @@ fn cores_are_shared_out_to_sessions() {
         let workers = Workers::new(EngineKind::Tract, NonZeroUsize::new(threads));
         assert_eq!(workers, Workers { prepare: threads, sessions: threads, session_threads: 1 });
     }
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    assert_eq!(Workers::new(EngineKind::Tract, NonZeroUsize::new(100_000)).sessions, cores.max(64));
 }
 
 #[test]

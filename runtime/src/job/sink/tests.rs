@@ -123,6 +123,21 @@ fn a_job_ended_anywhere_and_resumed_gives_the_same_files() {
 }
 
 #[test]
+fn a_row_with_a_result_does_not_stay_in_the_quarantine_of_an_earlier_start() {
+    let folder = Folder::new();
+    folder.write("in.jsonl", "{\"id\": 1, \"title\": \"red\"}\n");
+    start(&folder, &sharded(&folder, "out", false), Behaviour::default(), ONE, usize::MAX).unwrap();
+    let whole = contents(&folder, "out");
+    // What a kill before the line of its shard leaves, of a start in which the row had no result.
+    let path = |name: &str| folder.path("out").join(name);
+    std::fs::remove_file(path("summary.json")).unwrap();
+    std::fs::write(path("ledger.jsonl"), "").unwrap();
+    std::fs::write(path("quarantine-00000.jsonl"), "{\"row\": 1}\n").unwrap();
+    start(&folder, &sharded(&folder, "out", true), Behaviour::default(), ONE, usize::MAX).unwrap();
+    assert!(contents(&folder, "out") == whole, "{:?}", folder.files());
+}
+
+#[test]
 fn a_finished_job_is_told_again_and_not_done_again() {
     let folder = many();
     let first = start(&folder, &sharded(&folder, "out", false), Behaviour::default(), ONE, usize::MAX).unwrap();
